@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -65,3 +66,15 @@ class Grant(NamedTuple):
     role: Role
     perimeter: Perimeter = EVERYTHING
     ends: datetime | None = None
+
+
+def grants(roles: Iterable[Role], perimeter: Perimeter, ends: datetime | None) -> list[Grant]:
+    """Grants of roles within one perimeter; a producer is of one source, so it gets one for each."""
+    made: list[Grant] = []
+    for role in roles:
+        if role is Role.PRODUCER and perimeter.sources:
+            each = [perimeter._replace(sources=frozenset({source})) for source in sorted(perimeter.sources)]
+            made.extend(Grant(role, one, ends) for one in each)
+        else:
+            made.append(Grant(role, perimeter, ends))
+    return made

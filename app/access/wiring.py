@@ -43,6 +43,7 @@ class AccessServices(FeatureServices):
         self._platform = container.platform
         self._governance = container.governance
         self._keys = container.keys
+        self._mail = container.mail
 
     @cached_property
     def sources_repository(self) -> SourceRepository:
@@ -102,7 +103,12 @@ class AccessServices(FeatureServices):
     def invitations(self) -> Invitations:
         """Links with which people choose how they sign in."""
         return Invitations(
-            InvitationRepository(self._platform.store), self.users, self._governance.sink, self._settings.public_url
+            InvitationRepository(self._platform.store),
+            self.users,
+            self._governance.sink,
+            self._mail.mail,
+            self._settings.public_url,
+            self._platform.zone,
         )
 
     @cached_property

@@ -10,11 +10,13 @@ import click
 
 from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.access.perimeters import SCHOOL, Perimeter, Territory
-from app.access.roles import Grant, Role
+from app.access.roles import Grant, Role, grants
+from app.access.sign_in.invitations import Invited
 from app.access.users.service import LANGUAGES, User
 from app.commands.container import Container
 from app.commands.given import Moment
 from app.commands.screen import out, table
+from app.commands.sources import Place
 from app.core.counted import counted
 from app.core.errors import NotFound
 
@@ -36,8 +38,8 @@ def _bounds(command: Command) -> Command:
         click.option(
             "--territory",
             "territories",
+            type=Place(),
             multiple=True,
-            metavar="KIND:CODE",
             help="Of this territory alone, as the directory of schools has it: academie:10. Repeatable.",
         ),
         click.option("--school", "schools", multiple=True, metavar="UAI", help="Of this school alone. Repeatable."),
@@ -60,7 +62,7 @@ def _grants(
     activities: Sequence[str],
     sources: Sequence[str],
     schools: Sequence[str],
-    territories: Sequence[str],
+    territories: Sequence[Territory],
     first: datetime | None,
     last: datetime | None,
     no_end: bool,
@@ -72,12 +74,7 @@ def _grants(
     ends = None
     if not no_end:
         ends = end_of(until.date() if until else default_last_day(platform.today()), platform.zone)
-    places = [Territory(SCHOOL, uai) for uai in schools]
-    for text in territories:
-        kind, colon, code = text.partition(":")
-        if not colon or not kind or not code:
-            raise click.UsageError("A territory is KIND:CODE, for example academie:10.")
-        places.append(Territory(kind, code))
+    places = [*territories, *(Territory(SCHOOL, uai) for uai in schools)]
     perimeter = Perimeter(
         frozenset(activities) or None,
         frozenset(sources) or None,
@@ -85,16 +82,10 @@ def _grants(
         first.date() if first else None,
         last.date() if last else None,
     )
-    made: list[Grant] = []
-    for role in map(Role, wanted):
-        if role is Role.PRODUCER and sources:
-            # A producer is of one source: one role for each.
-            made.extend(Grant(role, perimeter._replace(sources=frozenset({one})), ends) for one in sources)
-        else:
-            made.append(Grant(role, perimeter, ends))
-    return made
+    return grants(map(Role, wanted), perimeter, ends)
 
 
+_print_link = click.option("--print-link", is_flag=True, help="Print the link, where it would go by e-mail.")
 _roles = click.Choice([role.value for role in Role])
 
 
@@ -105,35 +96,45 @@ _roles = click.Choice([role.value for role in Role])
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="fr", show_default=True, help="Of what they are sent."
 )
+@_print_link
 @_bounds
 @click.pass_obj
 def add(
-    container: Container, /, login: str, name: str, wanted: tuple[str, ...], language: str, **bounds: object
+    container: Container,
+    /,
+    login: str,
+    name: str,
+    wanted: tuple[str, ...],
+    language: str,
+    print_link: bool,
+    **bounds: object,
 ) -> None:
-    """Make an account for LOGIN, an e-mail address, and print a link with which its owner chooses a password."""
-    grants = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
-    made = container.access.users.add(login, name=name, grants=grants, language=language, actor="cli:user add")
+    """Make an account for LOGIN, an e-mail address, and send or print a link with which its owner opens it."""
+    held = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
+    made = container.access.users.add(login, name=name, grants=held, language=language, actor="cli:user add")
     out().print(f"Account {made.id} is made.")
-    _invite(container, made, "cli:user add")
+    _invite(container, made, "cli:user add", print_link=print_link)
 
 
 @user.command("invite")
 @click.argument("account", metavar="USER")
+@_print_link
 @click.pass_obj
-def invite(container: Container, account: str) -> None:
-    """Print another link for USER (id or login), with which its owner chooses a password; an earlier one ends."""
-    _invite(container, _found(container, account), "cli:user invite")
+def invite(container: Container, account: str, print_link: bool) -> None:
+    """Send or print another link for USER (id or login) to choose a password; an earlier one ends."""
+    _invite(container, _found(container, account), "cli:user invite", print_link=print_link)
 
 
-def _invite(container: Container, invited: User, actor: str) -> None:
-    _show_link(container, invited, container.access.invitations.invite(invited, actor=actor))
+def _invite(container: Container, account: User, actor: str, *, print_link: bool) -> None:
+    _show(container, container.access.invitations.invite(account, actor=actor, by_mail=not print_link))
 
 
-def _show_link(container: Container, invited: User, link: str) -> None:
-    console = out()
-    console.print(link)
-    ends = container.access.invitations.ends(invited)
-    until = "-" if ends is None else f"{ends.astimezone(container.platform.zone):%Y-%m-%d %H:%M}"
+def _show(container: Container, invited: Invited) -> None:
+    console, until = out(), f"{invited.ends.astimezone(container.platform.zone):%Y-%m-%d %H:%M}"
+    if invited.sent:
+        console.print(f"A link that is good once, until {until}, is on its way to the e-mail address of the login.")
+        return
+    console.print(invited.link)
     console.print(_OPENS.format(until=until))
     console.print("Nothing was sent by e-mail.")
 
@@ -156,21 +157,10 @@ def list_users(container: Container) -> None:
             held = ("-", "", "")
             if grant is not None:
                 ends = str(last_day_of(grant.ends, zone)) if grant.ends else ""
-                held = (grant.role.value, _limits(grant.perimeter), ends)
+                held = (grant.role.value, "" if grant.perimeter.unbounded else grant.perimeter.described(), ends)
             blank = ("",) * 3
             rows.add_row(*(head if place == 0 else blank), *held, *(tail if place == 0 else blank))
     out().print(rows)
-
-
-def _limits(bounds: Perimeter) -> str:
-    parts = [
-        *(sorted(bounds.activities or ())),
-        *(sorted(bounds.sources or ())),
-        *(f"{each.kind}:{each.code}" for each in sorted(bounds.territories or ())),
-        *([f"from {bounds.since}"] if bounds.since else ()),
-        *([f"to {bounds.until}"] if bounds.until else ()),
-    ]
-    return ", ".join(parts)
 
 
 @user.command("roles")
@@ -231,16 +221,17 @@ def remove(container: Container, account: str, yes: bool) -> None:
 
 @user.command("reset-second-factor")
 @click.argument("account", metavar="USER")
+@_print_link
 @click.pass_obj
-def reset_second_factor(container: Container, account: str) -> None:
-    """Take password and second factor off USER, whose phone is lost, and print a link to choose both anew.
+def reset_second_factor(container: Container, account: str, print_link: bool) -> None:
+    """Take password and second factor off USER, whose phone is lost, and send or print a link to choose both anew.
 
     Make sure that it is them who ask: in person, or by a number that you knew before.
     """
     found = _found(container, account)
-    link = container.access.local_sign_in.reset(found, actor="cli:user reset-second-factor")
+    invited = container.access.local_sign_in.reset(found, actor="cli:user reset-second-factor", by_mail=not print_link)
     out().print(f"Account {found.id} has neither password nor second factor, and its sessions have ended.")
-    _show_link(container, found, link)
+    _show(container, invited)
 
 
 def _found(container: Container, account: str) -> User:

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from app.access.sign_in.store import InvitationRepository, StoredInvitation
 from app.access.users.service import User, Users
 from app.core import clock
 from app.core.audit_sink import AuditSink
 from app.core.clock import Now
-from app.core.errors import InvitationRefused, NotFound
+from app.core.errors import BadRequest, InvitationRefused, NotFound
 from app.governance.audit.log import USER_INVITED
+from app.mail.service import Mail
 
 LASTS: Final = timedelta(days=7)
 CODE_BYTES: Final = 24
+
+
+class Invited(NamedTuple):
+    """An invitation, made.
+
+    Attributes:
+        link: Its link; the code in it is seen only here.
+        ends: Its last instant.
+        sent: It is on its way by e-mail.
+    """
+
+    link: str
+    ends: datetime
+    sent: bool
 
 
 class Invitations:
@@ -26,27 +42,40 @@ class Invitations:
         repository: InvitationRepository,
         users: Users,
         audit: AuditSink,
+        mail: Mail,
         public_url: str,
+        zone: ZoneInfo,
         now: Now = clock.now,
     ) -> None:
-        """``public_url``: that of this store, which links begin with."""
+        """``public_url``: that of this store, which links begin with; ``zone``: of the day that messages tell."""
         self._repository = repository
         self._users = users
         self._audit = audit
+        self._mail = mail
+        self._zone = zone
         self._public_url = public_url.rstrip("/")
         self._now = now
 
-    def invite(self, user: User, *, actor: str) -> str:
-        """Make an invitation in place of an earlier one.
-
-        Returns:
-            The link; its code is seen only here.
+    def invite(self, user: User, *, actor: str, by_mail: bool = True) -> Invited:
+        """Make an invitation in place of an earlier one, and have it sent, where there is a mail server and the login
+        is an address.
         """
         code, now = clock.random_bytes(CODE_BYTES).hex(), self._now()
         self._audit.append(USER_INVITED, actor, {"user": user.id})
         self._repository.put(StoredInvitation(_digest(code), user.id, now, now + LASTS))
         # In the query: logs have the path alone.
-        return f"{self._public_url}/{user.language}/invitation?code={code}"
+        link = f"{self._public_url}/{user.language}/invitation?code={code}"
+        return Invited(link, now + LASTS, by_mail and self._send(user, link, now + LASTS))
+
+    def _send(self, user: User, link: str, ends: datetime) -> bool:
+        if not self._mail.configured:
+            return False
+        try:
+            # The last day that it is good on from its first to its last instant.
+            last_day = ends.astimezone(self._zone).date() - timedelta(days=1)
+            return self._mail.send(user.login, "invitation", user.language, {"link": link, "until": last_day})
+        except BadRequest:
+            return False
 
     def user(self, code: str) -> User:
         """The account that an invitation is for.

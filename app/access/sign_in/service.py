@@ -7,11 +7,11 @@ from typing import Final, NamedTuple, NoReturn
 
 from app.access.roles import SECOND_FACTOR
 from app.access.sign_in import passwords, second_factor, throttle
-from app.access.sign_in.invitations import Invitations
+from app.access.sign_in.invitations import Invitations, Invited
 from app.access.sign_in.passwords import Passwords
 from app.access.sign_in.throttle import Throttle
 from app.access.users.secrets import Secrets
-from app.access.users.service import User, Users
+from app.access.users.service import User, Users, require_other
 from app.access.users.sessions import Pending, Session, Sessions
 from app.core import clock
 from app.core.audit_sink import AuditSink
@@ -131,15 +131,20 @@ class LocalSignIn:
             PasswordRefused: the new one is not good.
         """
         user = session.user
-        attempt = self._attempts.begin(throttle.of_second_factor(f"{user.id} password"))
-        if not self._hashing.matches(current, self._users.secrets(user.id).password):
-            self._refuse("credentials", {"user": user.id})
-        attempt.succeeded()
+        self._require_password(session, current)
         self._require_good(user, password)
         hashed = self._hashing.hashed(password)
         self._audit.append(USER_CHANGED, user.id, {"user": user.id, "password": True})
         self._users.edit_secrets(user.id, lambda held: held._replace(password=hashed))
         return self._sessions.renew(session)
+
+    def _require_password(self, session: Session, current: str) -> None:
+        # Whoever has got hold of an open browser has not got its owner's password.
+        user = session.user
+        attempt = self._attempts.begin(throttle.of_second_factor(f"{user.id} password"))
+        if not self._hashing.matches(current, self._users.secrets(user.id).password):
+            self._refuse("credentials", {"user": user.id})
+        attempt.succeeded()
 
     def _require_good(self, user: User, password: str) -> None:
         passwords.require_good(password, user.login, user.name, self._service_name)
@@ -228,23 +233,35 @@ class LocalSignIn:
         self._audit.append(USER_CHANGED, user.id, {"user": user.id, "second_factor": "set-up"})
         return self._finished(session, "totp"), codes
 
-    def renew_recovery_codes(self, session: Session) -> list[str]:
-        """New recovery codes in place of the old ones; seen only here."""
+    def renew_second_factor(self, session: Session, current: str, code: str) -> tuple[SignedIn, list[str]]:
+        """Set another second factor up, as ``confirm``, by whoever knows the password."""
+        self._require_password(session, current)
+        return self.confirm(session, code)
+
+    def renew_recovery_codes(self, session: Session, current: str) -> list[str]:
+        """New recovery codes in place of the old ones; seen only here.
+
+        Raises:
+            SignInRefused: it is not the password.
+            SignInThrottled: it comes too soon after others.
+        """
         user = session.user
+        self._require_password(session, current)
         codes, kept = self._new_codes(user)
         self._audit.append(USER_CHANGED, user.id, {"user": user.id, "second_factor": "recovery-codes"})
         self._users.edit_secrets(user.id, lambda held: held._replace(recovery=kept))
         return codes
 
-    def reset(self, user: User, *, actor: str) -> str:
-        """Take password and second factor off an account, end its sessions and invite its owner anew; the link.
+    def reset(self, user: User, *, actor: str, by_mail: bool = True) -> Invited:
+        """Take password and second factor off an account, end its sessions and invite its owner anew.
 
         Without the password too: whoever knows it alone would otherwise choose the new second factor.
         """
+        require_other(user.id, actor)
         self._audit.append(USER_CHANGED, actor, {"user": user.id, "second_factor": "reset"})
         self._users.edit_secrets(user.id, lambda _: Secrets())
         self._sessions.end_all(user)
-        return self._invitations.invite(user, actor=actor)
+        return self._invitations.invite(user, actor=actor, by_mail=by_mail)
 
     def secrets(self, user: User) -> Secrets:
         """The secrets of an account: those that are set up."""

@@ -20,7 +20,7 @@ from app.access.users.store import (
 from app.core import clock
 from app.core.audit_sink import AuditSink
 from app.core.clock import Now
-from app.core.errors import NotFound, RegisterInvalid, UserConflict
+from app.core.errors import Fault, NotFound, RegisterInvalid, UserConflict
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import USER_ADDED, USER_CHANGED, USER_REMOVED
 
@@ -85,7 +85,7 @@ class Users:
         """
         login, name = _login(login), _name(name)
         if language not in LANGUAGES:
-            raise RegisterInvalid(f"language is one of: {', '.join(LANGUAGES)}.")
+            raise _invalid("language", f"language is one of: {', '.join(LANGUAGES)}.")
         self._check(grants)
         id = f"u-{clock.random_bytes(12).hex()}"
         # As MongoDB keeps it: in milliseconds.
@@ -121,8 +121,9 @@ class Users:
 
         Raises:
             NotFound: there is no such account.
-            RegisterInvalid: a role is not as it must be.
+            RegisterInvalid: a role is not as it must be, or it is one's own account.
         """
+        require_other(id, actor)
         self._check(grants)
         self._row(id)
         self._audit.append(USER_CHANGED, actor, {"user": id, "grants": _told(grants)})
@@ -136,6 +137,7 @@ class Users:
         Raises:
             NotFound: there is no such account.
         """
+        require_other(id, actor)
         self._row(id)
         self._audit.append(USER_CHANGED, actor, {"user": id, "disabled": True})
         changed = self._change(id, lambda row: row._replace(disabled=self._now()))
@@ -158,6 +160,7 @@ class Users:
         Raises:
             NotFound: there is no such account.
         """
+        require_other(id, actor)
         self._row(id)
         self._audit.append(USER_REMOVED, actor, {"user": id})
         self._sessions.remove_all(id)
@@ -213,9 +216,9 @@ class Users:
         for grant in grants:
             bound = BOUNDED.get(grant.role)
             if bound is not None and not getattr(grant.perimeter, bound):
-                raise RegisterInvalid(f"The role {grant.role} needs {bound}.")
+                raise _invalid(bound, f"The role {grant.role} needs {bound}.")
             if grant.role is Role.PRODUCER and len(grant.perimeter.sources or ()) != 1:
-                raise RegisterInvalid("The role producer is of one source; give it several times for several.")
+                raise _invalid("sources", "The role producer is of one source; give it several times for several.")
 
     def _token(self, login: str) -> bytes:
         return self._keys.mac("user-login", login.casefold().encode())
@@ -245,11 +248,25 @@ def _told(grants: Sequence[Grant]) -> list[dict[str, object]]:
     ]
 
 
+def _invalid(what: str, message: str) -> RegisterInvalid:
+    return RegisterInvalid(message, faults=[Fault(f"/{what}", f"user-{what}", "Sillage, accounts", message)])
+
+
+def require_other(id: str, actor: str) -> None:
+    """Refuse that somebody changes their own account: a role that one gives oneself, nobody has given.
+
+    Raises:
+        RegisterInvalid: they do.
+    """
+    if id == actor:
+        raise _invalid("own", "Nobody changes their own roles, or closes their own account: ask another operator.")
+
+
 def _login(text: str) -> str:
     login = text.strip()
     if not login or len(login) > MAX_LOGIN or any(not sign.isprintable() or sign.isspace() for sign in login):
-        raise RegisterInvalid(
-            f"A login is an e-mail address, or a name without spaces, of {MAX_LOGIN} characters at most."
+        raise _invalid(
+            "login", f"A login is an e-mail address, or a name without spaces, of {MAX_LOGIN} characters at most."
         )
     return login
 
@@ -257,5 +274,5 @@ def _login(text: str) -> str:
 def _name(text: str) -> str:
     name = " ".join(text.split())
     if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise RegisterInvalid(f"A name has one to {MAX_NAME} printable characters.")
+        raise _invalid("name", f"A name has one to {MAX_NAME} printable characters.")
     return name

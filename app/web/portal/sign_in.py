@@ -157,7 +157,7 @@ class SignInPages:
         except SignInThrottled as refused:
             return self._set_up_page(language, session, "wait", back, wait=refused.retry_after)
         answer = self._frame.page(
-            language, "recovery_codes.html", "sign_in", codes=codes, onward=self._onward(language, own_path(back))
+            language, "recovery_codes.html", "sign_in", recovery=codes, onward=self._onward(language, own_path(back))
         )
         self._signed_in(answer, done)
         return answer

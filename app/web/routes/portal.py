@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from app.core import clock
 from app.operations.measures import Measures
 from app.settings import split_purposes
 from app.web.gate import Gate
@@ -17,6 +18,7 @@ from app.web.portal.frame import Frame, Installation
 from app.web.portal.public_record import PublicRecord
 from app.web.portal.sign_in import SignInPages
 from app.web.portal.signed_pages import SignedPages
+from app.web.portal.users import UserPages
 from app.web.portal.visitors import Visitors
 from app.web.wiring import Needs
 
@@ -42,8 +44,19 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     sessions = container.access.sessions
     visitors = Visitors(sessions, container.keys.organisation, platform.presence)
     pages = SignedPages(blueprint, frame, visitors, sessions, split_purposes(settings.purposes))
-    AccountPages(sessions).add_to(pages)
     access = container.access
+    AccountPages(sessions, access.local_sign_in).add_to(pages)
+    UserPages(
+        access.users,
+        sessions,
+        access.local_sign_in,
+        access.invitations,
+        container.governance.register,
+        access.sources_repository.list,
+        today=platform.today,
+        now=clock.now,
+        zone=platform.zone,
+    ).add_to(pages)
     door = Door(container.keys.organisation, settings.proxies, behind_tls=settings.behind_tls)
     SignInPages(frame, visitors, sessions, access.local_sign_in, access.invitations, door).add_to(blueprint)
     return (Mounted(blueprint, ""),)

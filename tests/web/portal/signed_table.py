@@ -32,8 +32,29 @@ class Row(NamedTuple):
 EVERYBODY = tuple(Role)
 TABLE = (
     Row("account", "account", EVERYBODY),
+    Row("password", "account/password", EVERYBODY),
+    Row("change_password", "account/password", EVERYBODY, {"current": "x"}, 422),
+    Row("new_second_factor", "account/second-factor", EVERYBODY),
+    Row("renew_second_factor", "account/second-factor", EVERYBODY, {"current": "x"}, 422),
+    Row("new_recovery_codes", "account/recovery-codes", EVERYBODY),
+    Row("renew_recovery_codes", "account/recovery-codes", EVERYBODY, {"current": "x"}, 422),
     Row("end_sessions", "account/end-sessions", EVERYBODY, {}, 303),
     Row("choose_purpose", "my/purpose", EVERYBODY, {"purpose": "audit"}, 303),
+    Row("users", "users", (Role.OPERATOR,)),
+    Row("new_user", "users/new", (Role.OPERATOR,)),
+    Row("add_user", "users/new", (Role.OPERATOR,), {}, 422),
+    Row("user", "users/u-0", (Role.OPERATOR,), None, 404),
+    *(
+        Row(endpoint, f"users/u-0/{act}", (Role.OPERATOR,), {}, 404)
+        for endpoint, act in (
+            ("give_role", "give"),
+            ("take_role", "take"),
+            ("disable_user", "disable"),
+            ("enable_user", "enable"),
+            ("invite_user", "invite"),
+            ("reset_user", "reset"),
+        )
+    ),
     # The last: it ends the session.
     Row("sign_out", "sign-out", EVERYBODY, {}, 303),
 )

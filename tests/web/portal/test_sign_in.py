@@ -51,7 +51,7 @@ def account(site: Server, *roles: Role, login: str = "") -> User:
 
 def invited(site: Server, user: User) -> str:
     """The path of the link of an invitation."""
-    link = urlsplit(site.container.access.invitations.invite(user, actor="cli:test"))
+    link = urlsplit(site.container.access.invitations.invite(user, actor="cli:test").link)
     return f"{link.path}?{link.query}"
 
 
@@ -433,7 +433,7 @@ def test_a_reset_takes_everything_off_and_needs_the_new_link(site: Server) -> No
     opened.follow()
     opened.send("/en/sign-in/second-factor", code=pyotp.TOTP(secret).now())
     assert opened.get("/en/account").status_code == 200
-    link = urlsplit(site.container.access.local_sign_in.reset(user, actor="cli:test"))
+    link = urlsplit(site.container.access.local_sign_in.reset(user, actor="cli:test").link)
     assert opened.get("/en/account").status_code == 303
     # Whoever knew the password does not choose the second factor.
     assert typed(browser(site), user).status_code == 403

@@ -31,7 +31,7 @@ def invitation(site: Server, language: str, role: Role = Role.DPO) -> tuple[str,
     access = site.container.access
     login = f"c.exemple-{len(access.users.list())}@ecole.example"
     user = access.users.add(login, name="Camille Exemple", grants=[grant(role)], language=language, actor="cli:test")
-    link = urlsplit(access.invitations.invite(user, actor="cli:test"))
+    link = urlsplit(access.invitations.invite(user, actor="cli:test").link)
     return f"{site.url}{link.path}?{link.query}", login
 
 
