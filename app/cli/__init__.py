@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 
 from app.cli import server
+from app.commands import words
+from app.commands.words import _
 from app.core import collector
 from app.core.errors import SillageError
 from app.core.release import RELEASE
@@ -50,18 +52,20 @@ cli = command_line()
 
 
 def main() -> None:
-    """Run the command; an error becomes a sentence and exit code 2."""
+    """Run the command, in the language of its locale; an error becomes a sentence and exit code 2."""
     collector.spare_what_is_loaded()
+    words.speak(words.language_of(os.environ))
+    words.localise(cli)
     try:
         cli(standalone_mode=False)
     except SillageError as error:
-        _console.print(f"[bold red]{error.title} / {error.title_fr}[/] ({error.code})")
-        _console.print(error.detail, markup=False)
+        _console.print(f"[bold red]{words.title(error)}[/] ({error.code})")
+        _console.print(words.detail(error.detail), markup=False)
         for fault in error.faults:
             _console.print(f"  {fault.pointer or '/'}: {fault.message} [{fault.rule}, {fault.section}]", markup=False)
         sys.exit(2)
     except click.Abort:
-        _console.print("Stopped. / Arrêté.")
+        _console.print(_("Stopped."))
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -75,6 +79,6 @@ def main() -> None:
         last = traceback.extract_tb(unforeseen.__traceback__)[-1]
         place = f"{last.filename.rpartition('/app/')[2]}:{last.lineno}"
         _console.print(
-            f"Unforeseen failure / Défaillance imprévue: {type(unforeseen).__name__} at {place}", markup=False
+            _("Unforeseen failure: {kind} at {place}", kind=type(unforeseen).__name__, place=place), markup=False
         )
         sys.exit(70)

@@ -7,6 +7,7 @@ import os
 import click
 
 from app.commands.screen import out, table
+from app.commands.words import _
 from app.core.errors import SettingsInvalid
 from app.settings import describe
 from app.wiring.container import Container
@@ -35,8 +36,8 @@ def init(container: Container) -> None:
             "SILLAGE_KEY_FILE to a place that this account can write to."
         ) from refused
     console = out()
-    console.print(f"Created: {', '.join(done)}" if done else "Everything was there already.")
-    console.print(f"Data folder: {settings.data_dir.absolute()}")
+    console.print(_("Created: {done}", done=", ".join(done)) if done else _("Everything was there already."))
+    console.print(_("Data folder: {data_dir}", data_dir=settings.data_dir.absolute()))
     for line in container.keys.provider.kept:
         console.print(line)
     if not container.access.users.list():
@@ -51,7 +52,7 @@ def migrate(container: Container) -> None:
     Nothing is changed where `serve` would refuse the store: a wrong key, an unfinished restore, a later version.
     """
     done = container.lifecycle.migrate()
-    out().print(f"Applied: {', '.join(done)}" if done else "Nothing to apply.")
+    out().print(_("Applied: {done}", done=", ".join(done)) if done else _("Nothing to apply."))
 
 
 @click.command("settings")

@@ -10,7 +10,7 @@ import click
 from app.commands.container import Container
 from app.commands.given import Moment
 from app.commands.screen import out
-from app.core.counted import counted
+from app.commands.words import _, counted
 from app.core.errors import FileRefused, RegisterInvalid
 from app.people.finding.finder import data_subject_of
 from app.retention.closed_accounts import CLOSED, REOPENED, Announced, Event, of_csv, of_json
@@ -75,7 +75,13 @@ def _require_source(container: Container, source: str) -> None:
 
 
 def _show(done: Announced) -> None:
-    out().print(f"{counted(done.closed, 'account')} noted as ended, {counted(done.reopened, 'end')} taken back.")
+    out().print(
+        _(
+            "{accounts} noted as ended, {ends} taken back.",
+            accounts=counted(done.closed, "account"),
+            ends=counted(done.reopened, "end"),
+        )
+    )
 
 
 COMMANDS = (account,)

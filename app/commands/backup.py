@@ -12,15 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.commands.container import Container
 from app.commands.default_group import DefaultGroup
 from app.commands.screen import out, table
-from app.core.counted import counted
+from app.commands.words import N_, _, counted, number
 from app.operations.backup.backup_file import Manifest
 
 _STEPS = {
-    "check": "Checking the backup",
-    "load": "Loading",
-    "swap": "Putting it in place",
-    "erase": "Erasing again who was erased since",
-    "clean": "Applying policies about minors again",
+    "check": N_("Checking the backup"),
+    "load": N_("Loading"),
+    "swap": N_("Putting it in place"),
+    "erase": N_("Erasing again who was erased since"),
+    "clean": N_("Applying policies about minors again"),
 }
 
 
@@ -34,13 +34,20 @@ def backup() -> None:
 @click.pass_obj
 def backup_create(container: Container, destination: Path) -> None:
     """Write a backup to DEST, a new file or a folder, while the service goes on. Nothing in it opens without keys."""
-    with _progress("Writing") as report:
+    with _progress(_("Writing")) as report:
         done = container.operations.backups.create(destination, report)
     console = out()
     console.print(
-        f"{counted(done.manifest.documents, 'document is', 'documents are')} in {done.path} ({done.bytes:,} bytes)."
+        _(
+            "{are} in {path} ({bytes} bytes).",
+            are=counted(done.manifest.documents, "document is", "documents are"),
+            path=done.path,
+            bytes=number(done.bytes),
+        )
     )
-    console.print("The key file is NOT in it. Without it, or a `sillage keys backup` AND its passphrase, it is noise.")
+    console.print(
+        _("The key file is NOT in it. Without it, or a `sillage keys backup` AND its passphrase, it is noise.")
+    )
     console.print(_needed(done.manifest))
 
 
@@ -49,20 +56,27 @@ def backup_create(container: Container, destination: Path) -> None:
 @click.pass_obj
 def backup_verify(container: Container, file: Path) -> None:
     """Read the backup in FILE to its end: is it whole, and do the keys at hand open it? No database is needed."""
-    with _progress("Reading") as report:
+    with _progress(_("Reading")) as report:
         found = container.operations.backups.verify(file, report)
     manifest = found.manifest
     rows = table("collection", "documents", "bytes")
     for name, part in manifest.parts.items():
-        rows.add_row(name, f"{part.documents:,}", f"{part.bytes:,}")
+        rows.add_row(name, number(part.documents), number(part.bytes))
     console = out()
     console.print(rows)
-    console.print(f"Backup {manifest.heading.id} of {manifest.heading.created}, written by {manifest.heading.release}.")
+    console.print(
+        _(
+            "Backup {id} of {created}, written by {release}.",
+            id=manifest.heading.id,
+            created=manifest.heading.created,
+            release=manifest.heading.release,
+        )
+    )
     console.print(_needed(manifest))
     if found.opens:
-        console.print("It is whole, it is this organisation's, and the keys at hand open it.")
+        console.print(_("It is whole, it is this organisation's, and the keys at hand open it."))
     else:
-        console.print("It is whole. There is no key file here, so whether the keys open it was not tried.")
+        console.print(_("It is whole. There is no key file here, so whether the keys open it was not tried."))
 
 
 @click.command()
@@ -96,41 +110,68 @@ def restore(
     console = out()
     if abandon:
         if file is not None:
-            raise click.UsageError("Give --abandon alone.")
+            raise click.UsageError(_("Give --abandon alone."))
         container.operations.backups.abandon()
-        console.print("The restore is given up. The database is as it was before.")
+        console.print(_("The restore is given up. The database is as it was before."))
         return
     if file is None:
-        raise click.UsageError("Give the FILE of the backup.")
+        raise click.UsageError(_("Give the FILE of the backup."))
     if replace:
         organisation = container.settings.organisation
         typed = confirm
         if typed is None:
-            click.echo("Everything stored since the backup will be lost.", err=True)
-            typed = click.prompt(f"To go on, type the name of the organisation ({organisation})", err=True)
+            click.echo(_("Everything stored since the backup will be lost."), err=True)
+            typed = click.prompt(
+                _("To go on, type the name of the organisation ({organisation})", organisation=organisation), err=True
+            )
         if typed != organisation:
-            raise click.UsageError("That is not the organisation's name. Nothing was changed.")
-    with _progress(_STEPS["check"]) as report:
+            raise click.UsageError(_("That is not the organisation's name. Nothing was changed."))
+    with _progress(_(_STEPS["check"])) as report:
         done = container.operations.backups.restore(
-            file, replace=replace, erased=tombstones, progress=report, step=lambda name: report.describe(_STEPS[name])
+            file,
+            replace=replace,
+            erased=tombstones,
+            progress=report,
+            step=lambda name: report.describe(_(_STEPS[name])),
         )
-    loaded = f": {counted(done.documents, 'document')}." if done.documents else ", which an earlier run had loaded."
-    console.print(f"The backup of {done.heading.created} is in place{loaded}")
+    created = done.heading.created
+    console.print(
+        _(
+            "The backup of {created} is in place: {documents}.",
+            created=created,
+            documents=counted(done.documents, "document"),
+        )
+        if done.documents
+        else _("The backup of {created} is in place, which an earlier run had loaded.", created=created)
+    )
     if done.migrations:
-        console.print(f"Migrations applied: {', '.join(done.migrations)}")
-    console.print(f"Identifiers known to have been erased: {done.tombstones:,}; erased again now: {done.erased:,}.")
+        console.print(_("Migrations applied: {migrations}", migrations=", ".join(done.migrations)))
+    console.print(
+        _(
+            "Identifiers known to have been erased: {tombstones}; erased again now: {erased}.",
+            tombstones=number(done.tombstones),
+            erased=number(done.erased),
+        )
+    )
     if done.cleaned:
         console.print(
-            f"Statements that policies about minors, applied since, changed again: {done.cleaned:,}. The policies for "
-            "what comes are those of the backup: see `sillage source list`."
+            _(
+                "Statements that policies about minors, applied since, changed again: {cleaned}. The policies "
+                "for what comes are those of the backup: see `sillage source list`.",
+                cleaned=number(done.cleaned),
+            )
         )
-    console.print(f"Done again, as certificates say (deletions, sources closed or moved): {done.redone:,}.")
+    console.print(
+        _("Done again, as certificates say (deletions, sources closed or moved): {redone}.", redone=number(done.redone))
+    )
     if done.rekey:
         console.print(
-            "The backup brought back keys of learners that had been replaced since, or were being replaced. The job "
-            "`rekey` replaces them again once the service runs; `sillage keys rekey-learners` does so at once."
+            _(
+                "The backup brought back keys of learners that had been replaced since, or were being replaced. The "
+                "job `rekey` replaces them again once the service runs; `sillage keys rekey-learners` does so at once."
+            )
         )
-    console.print("Credentials revoked since the backup: see `sillage source list` and `sillage credential list`.")
+    console.print(_("Credentials revoked since the backup: see `sillage source list` and `sillage credential list`."))
 
 
 @click.group()
@@ -145,14 +186,17 @@ def tombstones_export(container: Container, file: Path) -> None:
     """Write the tombstones of the database to FILE, for `sillage restore --tombstones` after its loss."""
     written = container.operations.backups.export_tombstones(file)
     out().print(
-        f"{counted(written, 'tombstone is', 'tombstones are')} in {file}. Keep it away from the database, beside its "
-        "backups."
+        _(
+            "{are} in {file}. Keep it away from the database, beside its backups.",
+            are=counted(written, "tombstone is", "tombstones are"),
+            file=file,
+        )
     )
 
 
 def _needed(manifest: Manifest) -> str:
     versions = sorted({*manifest.organisation_versions, *manifest.learner_versions})
-    return f"It needs version {', '.join(map(str, versions))} of the key-encryption key."
+    return _("It needs version {versions} of the key-encryption key.", versions=", ".join(map(str, versions)))
 
 
 class _Shown:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.commands.screen import out, table
+from app.commands.words import N_, _, number
 from app.core import clock
 from app.core.errors import BodyTooLarge, Fault, FileRefused, SillageError, StatementTooLarge
 from app.standards.france import schools
@@ -116,22 +117,22 @@ def _lines(raw: BufferedReader, max_statement_bytes: int) -> Iterator[Line]:
         # An array, or one statement over several lines.
         yield from _decoded(1, content.read().removeprefix(_BOM), 1 << 62, max_statement_bytes)
         return
-    for number, line in enumerate(content, start=1):
-        if number == 1:
+    for place, line in enumerate(content, start=1):
+        if place == 1:
             line = line.removeprefix(_BOM)
         if line.strip():
-            yield from _decoded(number, line, 1, max_statement_bytes)
+            yield from _decoded(place, line, 1, max_statement_bytes)
 
 
-def _decoded(number: int, text: bytes, most: int, max_statement_bytes: int) -> Iterator[Line]:
+def _decoded(first: int, text: bytes, most: int, max_statement_bytes: int) -> Iterator[Line]:
     try:
         decoded = decode(text, max_statements=most, max_statement_bytes=max_statement_bytes)
         for place, statement in enumerate(decoded.statements):
-            yield Line(number + place, statement, ())
+            yield Line(first + place, statement, ())
     except SillageError as refused:
         if most > 1 and isinstance(refused, BodyTooLarge) and not isinstance(refused, StatementTooLarge):
             raise FileRefused("The array is too long to be read at once: write one statement a line.") from None
-        yield Line(number, None, refused.faults or [Fault("", refused.code, "xAPI-Data 2.2", refused.detail)])
+        yield Line(first, None, refused.faults or [Fault("", refused.code, "xAPI-Data 2.2", refused.detail)])
 
 
 def _bar() -> Progress:
@@ -151,22 +152,22 @@ def show(tally: Tally) -> None:
     rows = table("verdict")
     rows.add_column("statements", justify="right")
     for name in ("conforms", "fails", "unmatched", INVALID):
-        rows.add_row(_VERDICTS[name], f"{tally.outcomes[name]:,}")
+        rows.add_row(_(_VERDICTS[name]), number(tally.outcomes[name]))
     screen.print(rows)
     if tally.templates:
         rows = table("template")
         rows.add_column("conform", justify="right")
         rows.add_column("fail", justify="right")
         for iri, counts in sorted(tally.templates.items()):
-            rows.add_row(iri, f"{counts['conforms']:,}", f"{counts['fails']:,}")
+            rows.add_row(iri, number(counts["conforms"]), number(counts["fails"]))
         screen.print(rows)
     if tally.people or tally.schools or tally.extensions:
         rows = table("beside templates")
         rows.add_column("found", justify="right")
         for kind, words in _BESIDE.items():
-            rows.add_row(words, f"{tally.people[kind]:,}")
-        rows.add_row("statements with a wrong UAI or MEF code", f"{tally.schools:,}")
-        rows.add_row("statements that misuse an extension of a profile", f"{tally.extensions:,}")
+            rows.add_row(_(words), number(tally.people[kind]))
+        rows.add_row(_("statements with a wrong UAI or MEF code"), number(tally.schools))
+        rows.add_row(_("statements that misuse an extension of a profile"), number(tally.extensions))
         screen.print(rows)
     standings = tally.sessions()
     if standings:
@@ -176,9 +177,9 @@ def show(tally: Tally) -> None:
             wanted = found = ""
             if standing.broken is not None:
                 # One a line: they are long.
-                wanted = "\n".join(standing.broken.wanted) or "nothing more"
-                found = "\n".join(standing.broken.found) or "no template"
-            rows.add_row(standing.pattern, standing.progress.value, wanted, found, f"{count:,}")
+                wanted = "\n".join(standing.broken.wanted) or _("nothing more")
+                found = "\n".join(standing.broken.found) or _("no template")
+            rows.add_row(standing.pattern, standing.progress.value, wanted, found, number(count))
         screen.print(rows)
     common = tally.commonest(_SHOWN)
     if common:
@@ -188,16 +189,16 @@ def show(tally: Tally) -> None:
         for each in common:
             fault = each.fault
             what = f"{fault.message} [{fault.rule}]"
-            rows.add_row(what, fault.pointer or "/", fault.section, f"{each.times:,}", f"{each.first:,}")
+            rows.add_row(what, fault.pointer or "/", fault.section, number(each.times), number(each.first))
         screen.print(rows)
 
 
-_BESIDE = {"name": "names of people", "email": "e-mail addresses", "ine": "national pupil numbers (INE)"}
+_BESIDE = {"name": N_("names of people"), "email": N_("e-mail addresses"), "ine": N_("national pupil numbers (INE)")}
 _VERDICTS = {
-    "conforms": "conforms",
-    "fails": "fails",
-    "unmatched": "no template matches",
-    INVALID: "breaks the xAPI standard",
+    "conforms": N_("conforms"),
+    "fails": N_("fails"),
+    "unmatched": N_("no template matches"),
+    INVALID: N_("breaks the xAPI standard"),
 }
 
 

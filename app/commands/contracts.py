@@ -18,7 +18,7 @@ from app.commands.given import Moment, Number
 from app.commands.governance import processing_activity
 from app.commands.screen import instant, out, table
 from app.commands.sources import source
-from app.core.counted import agreed, counted
+from app.commands.words import _, counted, number
 from app.core.errors import BadRequest, FileRefused, NotFound
 from app.retention.certificate_store import DELETING, Act
 from app.retention.certificates import CERTIFICATE
@@ -58,11 +58,15 @@ def source_close(
     """
     plan = container.retention.deletions.plan(id)
     out().print(
-        f"Source {id}: {counted(plan.statements + plan.restricted, 'statement')} and "
-        f"{counted(plan.documents, 'document')}."
+        _(
+            "Source {id}: {statements} and {documents}.",
+            id=id,
+            statements=counted(plan.statements + plan.restricted, "statement"),
+            documents=counted(plan.documents, "document"),
+        )
     )
-    out().print("They stay until the duration of the register's entry is over. The source gets no key any more.")
-    if _confirmed("Close it?", word, reason, execute, yes, file):
+    out().print(_("They stay until the duration of the register's entry is over. The source gets no key any more."))
+    if _confirmed(_("Close it?"), word, reason, execute, yes, file):
         _done(container.retention.contracts.close(id, word=word, reason=reason, actor="cli:source close"), file)
 
 
@@ -85,18 +89,23 @@ def source_move(
     for line in (plan.now, plan.then):
         due, written = line.due + line.closed_due, line.documents_due + line.documents_closed_due
         rows.add_row(
-            line.activity, _duration(line), f"{line.kept:,}", f"{due:,}", f"{line.documents:,}", f"{written:,}"
+            line.activity, _duration(line), number(line.kept), number(due), number(line.documents), number(written)
         )
     out().print(rows)
     out().print(
-        f"What was stored before follows {entry} from then on: its purposes, its recipients, and its duration. The job "
-        "`retention` deletes what is due under it the next night."
+        _(
+            "What was stored before follows {entry} from then on: its purposes, its recipients, and its "
+            "duration. The job `retention` deletes what is due under it the next night.",
+            entry=entry,
+        )
     )
     out().print(
-        "If its purposes are others: look whether they are compatible with the first ones (GDPR art. 5(1)(b), 6(4)), "
-        "and tell the persons before (art. 13(3), 14(4)). This command does neither."
+        _(
+            "If its purposes are others: look whether they are compatible with the first ones (GDPR art. 5(1)(b), "
+            "6(4)), and tell the persons before (art. 13(3), 14(4)). This command does neither."
+        )
     )
-    if _confirmed("Move it?", word, reason, execute, yes, file):
+    if _confirmed(_("Move it?"), word, reason, execute, yes, file):
         _done(container.retention.contracts.move(id, entry, word=word, reason=reason, actor="cli:source move"), file)
 
 
@@ -125,10 +134,10 @@ def source_delete_data(
     be cut off and run again.
     """
     if everything == (first is not None or last is not None):
-        raise click.UsageError("Give --from, --to or both; or --all.")
+        raise click.UsageError(_("Give --from, --to or both; or --all."))
     since, until = 0 if first is None else _us(first), None if last is None else _us(last)
     _show_plan(id, container.retention.deletions.plan(id, since, until))
-    if _confirmed("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
+    if _confirmed(_("Delete it? Nothing brings it back."), word, reason, execute, yes, file):
         with _progress() as report:
             act = container.retention.deletions.delete_data(
                 id, since, until, word=word, reason=reason, actor="cli:source delete-data", progress=report
@@ -158,21 +167,30 @@ def processing_activity_end(
     What is stored stays until its duration is over, unless --delete-data is given, which needs a day that has come.
     """
     if delete_data and not container.retention.contracts.has_come(day.date()):
-        raise click.UsageError("That day has not come: end the entry without --delete-data, and delete then.")
+        raise click.UsageError(_("That day has not come: end the entry without --delete-data, and delete then."))
     entry, sources = container.retention.contracts.of(id)
-    out().print(f"Entry {entry.id}, sources: {', '.join(one.id for one in sources) or 'none'}.")
+    out().print(
+        _("Entry {id}, sources: {sources}.", id=entry.id, sources=", ".join(one.id for one in sources) or _("none"))
+    )
     for one in sources:
-        _show_plan(one.id, container.retention.deletions.plan(one.id), verb="are stored")
+        _show_plan(one.id, container.retention.deletions.plan(one.id), kept=True)
     if not delete_data:
-        out().print(f"They stay until they are {counted(entry.retention.active_days, 'day')} old, as the entry says.")
-    question = "End it, and delete all that its sources sent?" if delete_data else "End it?"
+        out().print(
+            _(
+                "They stay until they are {days} old, as the entry says.",
+                days=counted(entry.retention.active_days, "day"),
+            )
+        )
+    question = _("End it, and delete all that its sources sent?") if delete_data else _("End it?")
     if not _confirmed(question, word, reason, execute, yes, file):
         return
     act = container.retention.contracts.end(
         id, day.date(), word=word, reason=reason, actor="cli:processing-activity end"
     )
     if act.document is None:
-        out().print(f"Its sources are closed on {day.date()} by the job `erasure`; its certificate is made then.")
+        out().print(
+            _("Its sources are closed on {day} by the job `erasure`; its certificate is made then.", day=day.date())
+        )
         return
     _done(act, file)
     for one in sources if delete_data else ():
@@ -205,8 +223,15 @@ def statement_delete(
     A tool that sends it again stores it again. One that voids another may be deleted: that one stays voided.
     """
     found = container.retention.deletions.statement(id)
-    out().print(f"Statement {id} of source {found.source}, stored {instant(found.stored)}.")
-    if _confirmed("Delete it? Nothing brings it back.", word, reason, execute, yes, file):
+    out().print(
+        _(
+            "Statement {id} of source {source}, stored {stored}.",
+            id=id,
+            source=found.source,
+            stored=instant(found.stored),
+        )
+    )
+    if _confirmed(_("Delete it? Nothing brings it back."), word, reason, execute, yes, file):
         _done(
             container.retention.deletions.delete_statement(id, word=word, reason=reason, actor="cli:statement delete"),
             file,
@@ -233,11 +258,11 @@ def certificate_list(container: Container, entry: str | None, limit: int) -> Non
             str(act.id),
             f"{act.at:%Y-%m-%d %H:%M:%SZ}",
             act.kind,
-            act.activity if act.to is None else f"{act.activity} to {act.to}",
+            act.activity if act.to is None else _("{activity} to {to}", activity=act.activity, to=act.to),
             act.source or "-",
-            act.phase if act.on is None else f"{act.phase}, on {act.on}",
-            f"{act.counts.get('statements', 0):,}",
-            f"{act.counts.get('documents', 0):,}",
+            act.phase if act.on is None else _("{phase}, on {on}", phase=act.phase, on=act.on),
+            number(act.counts.get("statements", 0)),
+            number(act.counts.get("documents", 0)),
         )
     out().print(rows)
 
@@ -261,7 +286,9 @@ def certificate_verify(file: Path, public_key: Path) -> None:
     found = signed.verified(file, public_key, "certificate")
     if found.format == CERTIFICATE:
         for name, value in found.content.items():
-            shown = ", ".join(f"{key} {each:,}" for key, each in value.items()) if isinstance(value, dict) else value
+            shown = (
+                ", ".join(f"{key} {number(each)}" for key, each in value.items()) if isinstance(value, dict) else value
+            )
             out().print(f"  {name}: {', '.join(shown) if isinstance(shown, list) else shown}")
 
 
@@ -277,8 +304,10 @@ def certificate_reapply(container: Container, files: tuple[Path, ...]) -> None:
         [signed.read(file, "certificate") for file in files], actor="cli:certificate reapply"
     )
     out().print(
-        f"{counted(len(done), 'act')} had something to change, and "
-        f"{agreed(len(done), 'was', 'were')} carried out again."
+        _(
+            "{acts} carried out again.",
+            acts=counted(len(done), "act that had something to change was", "acts that had something to change were"),
+        )
     )
     for id in done:
         out().print(f"  {id}")
@@ -290,10 +319,10 @@ def certificate_reapply(container: Container, files: tuple[Path, ...]) -> None:
 def _confirmed(question: str, word: str, reason: str, execute: bool, yes: bool, file: Path | None) -> bool:
     """True if the act is to be carried out."""
     if not execute:
-        out().print("Nothing was done. Add --execute, --decided-by and --reason to do it.")
+        out().print(_("Nothing was done. Add --execute, --decided-by and --reason to do it."))
         return False
     if not word.strip() or not reason.strip():
-        raise click.UsageError("Say on whose word and why: --decided-by, --reason. Both stand in the certificate.")
+        raise click.UsageError(_("Say on whose word and why: --decided-by, --reason. Both stand in the certificate."))
     if file is not None and file.exists():
         raise FileRefused("The file for the certificate is there already; it is not overwritten.")
     if not yes:
@@ -301,21 +330,34 @@ def _confirmed(question: str, word: str, reason: str, execute: bool, yes: bool, 
     return True
 
 
-def _show_plan(id: str, plan: Plan, verb: str = "would be deleted") -> None:
+def _show_plan(id: str, plan: Plan, *, kept: bool = False) -> None:
     console = out()
-    console.print(f"{id}: {counted(plan.statements, 'statement')} and {counted(plan.documents, 'document')} {verb}.")
+    statements, documents = counted(plan.statements, "statement"), counted(plan.documents, "document")
+    console.print(
+        _("{id}: {statements} and {documents} are stored.", id=id, statements=statements, documents=documents)
+        if kept
+        else _(
+            "{id}: {statements} and {documents} would be deleted.", id=id, statements=statements, documents=documents
+        )
+    )
     if plan.restricted:
-        console.print(f"{id}: {counted(plan.restricted, 'statement')} more of persons who are restricted: kept.")
+        console.print(
+            _(
+                "{id}: {statements} more of persons who are restricted: kept.",
+                id=id,
+                statements=counted(plan.restricted, "statement"),
+            )
+        )
 
 
 def _done(act: Act, file: Path | None) -> None:
     console = out()
     if act.phase == DELETING:
-        console.print(f"Deletion {act.id} is gone on with by another process: `sillage certificate list`.")
+        console.print(_("Deletion {id} is gone on with by another process: `sillage certificate list`.", id=act.id))
         return
-    console.print(f"Done. Certificate {act.id} ({act.kind}).")
-    for name, number in sorted(act.counts.items()):
-        console.print(f"  {name}: {number:,}")
+    console.print(_("Done. Certificate {id} ({kind}).", id=act.id, kind=act.kind))
+    for name, count in sorted(act.counts.items()):
+        console.print(f"  {name}: {number(count)}")
     if file is not None:
         signed.write(act.document or b"", file, "certificate")
 
@@ -330,7 +372,7 @@ def _us(moment: datetime) -> int:
 def _duration(line: RetentionLine) -> str:
     months = line.account_closed_months
     return counted(line.active_days, "day") + (
-        "" if months is None else f", or {counted(months, 'month')} after the account ended"
+        "" if months is None else _(", or {months} after the account ended", months=counted(months, "month"))
     )
 
 
@@ -339,7 +381,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = out()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Deleting", total=None)
+        task = progress.add_task(_("Deleting"), total=None)
 
         def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total or None)

@@ -26,18 +26,18 @@ from app.commands.person import (
 )
 from app.commands.purpose import purpose_option
 from app.commands.screen import out, table
-from app.core.counted import counted
+from app.commands.words import N_, _, counted, number
 from app.core.errors import FileRefused, NotFound
 from app.people.erasure.service import RECEIPT, ProgressCallback
 from app.people.erasure.store import DONE
 from app.people.finding.pseudonyms import IdentifiedDataSubject
 
 _PHASES = {
-    "forgetting": "Waiting until every process has forgotten the keys",
-    "deleting": "Deleting what is theirs",
-    "redacting": "Taking them out of statements of others",
-    "referring": "Refreshing statements that refer to those",
-    "recounting": "Counting aggregates again",
+    "forgetting": N_("Waiting until every process has forgotten the keys"),
+    "deleting": N_("Deleting what is theirs"),
+    "redacting": N_("Taking them out of statements of others"),
+    "referring": N_("Refreshing statements that refer to those"),
+    "recounting": N_("Counting aggregates again"),
 }
 
 
@@ -73,20 +73,32 @@ def erase(
     if not yes:
         found = container.people.finder.find(who.one, actor="cli:person erase")
         console.print(
-            f"{counted(found.own, 'statement')} of theirs, {counted(found.mentions, 'mention')} in those of others."
+            _(
+                "{statements} of theirs, {mentions} in those of others.",
+                statements=counted(found.own, "statement"),
+                mentions=counted(found.mentions, "mention"),
+            )
         )
-        click.confirm("Erase them? Nothing brings them back.", abort=True, err=True)
+        click.confirm(_("Erase them? Nothing brings them back."), abort=True, err=True)
     erasure = container.people.erasures.erase(who.one, actor="cli:person erase", request=requests.one)
-    console.print(f"Erasure {erasure.id}: keys destroyed ({erasure.counts.get('keys', 0)}).")
+    console.print(_("Erasure {id}: keys destroyed ({keys}).", id=erasure.id, keys=erasure.counts.get("keys", 0)))
     if no_wait:
-        console.print("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
+        console.print(
+            _("The job `erasure` of the scheduler does the rest; `sillage receipt list` shows how far it is.")
+        )
         return
     with _progress() as report:
         erasure = container.people.erasures.advance(erasure.id, progress=report)
-    for name, number in sorted(erasure.counts.items()):
-        console.print(f"  {name}: {number:,}")
+    for name, count in sorted(erasure.counts.items()):
+        console.print(f"  {name}: {number(count)}")
     for one in erasure.recipients:
-        console.print(f"  to be told (GDPR art. 19): {one['name']}, {counted(int(str(one['number'])), 'reading')}")
+        console.print(
+            _(
+                "  to be told (GDPR art. 19): {name}, {readings}",
+                name=one["name"],
+                readings=counted(int(str(one["number"])), "reading"),
+            )
+        )
     if receipt is not None and erasure.receipt is not None:
         signed.write(erasure.receipt, receipt, "receipt")
 
@@ -101,25 +113,36 @@ def _erase_each(
         counts = [container.people.finder.find(one, actor="cli:person erase") for one in people]
         own, mentions = sum(each.own for each in counts), sum(each.mentions for each in counts)
         out().print(
-            f"{counted(len(people), 'person')}: {counted(own, 'statement')} of theirs, "
-            f"{counted(mentions, 'mention')} in those of others."
+            _(
+                "{persons}: {statements} of theirs, {mentions} in those of others.",
+                persons=counted(len(people), "person"),
+                statements=counted(own, "statement"),
+                mentions=counted(mentions, "mention"),
+            )
         )
-        click.confirm("Erase them all? Nothing brings them back.", abort=True, err=True)
+        click.confirm(_("Erase them all? Nothing brings them back."), abort=True, err=True)
 
     def act(place: int, one: IdentifiedDataSubject) -> str:
         reach = container.people.finder.reach(one)
         erasure = container.people.erasures.erase(one, actor="cli:person erase", request=requests.at(place))
         if no_wait:
-            return f"erasure {erasure.id}: keys destroyed, the job `erasure` does the rest{in_short(reach)}"
+            return _(
+                "erasure {id}: keys destroyed, the job `erasure` does the rest",
+                id=erasure.id,
+            ) + in_short(reach)
         erasure = container.people.erasures.advance(erasure.id)
         file = None if folder is None else folder / f"receipt-{erasure.id}.json"
         if file is not None and erasure.receipt is not None and not file.exists():
             signed.write(erasure.receipt, file, "receipt", quiet=True)
         names = sorted({str(each["name"]) for each in erasure.recipients})
         return (
-            f"erasure {erasure.id}: statements erased: {erasure.counts.get('statements', 0):,}"
-            + ("" if file is None else f", receipt {file.name}")
-            + (f"; to be names: {', '.join(names)}" if names else "")
+            _(
+                "erasure {id}: statements erased: {statements}",
+                id=erasure.id,
+                statements=number(erasure.counts.get("statements", 0)),
+            )
+            + ("" if file is None else _(", receipt {name}", name=file.name))
+            + (_("; to be told: {names}", names=", ".join(names)) if names else "")
             + in_short(reach)
         )
 
@@ -143,8 +166,8 @@ def receipt_list(container: Container, limit: int) -> None:
             f"{one.destroyed:%Y-%m-%d %H:%M:%SZ}",
             one.phase,
             "-" if one.finished is None else f"{one.finished:%Y-%m-%d %H:%M:%SZ}",
-            f"{one.counts.get('statements', 0):,}",
-            f"{one.counts.get('mentions', 0):,}",
+            number(one.counts.get("statements", 0)),
+            number(one.counts.get("mentions", 0)),
             one.request or "-",
         )
     out().print(rows)
@@ -176,16 +199,30 @@ def _show(content: Any) -> None:
     for name in ("organisation", "erasure", "case", "keys_destroyed", "erased_until", "finished"):
         if content.get(name) is not None:
             console.print(f"  {name}: {content[name]}")
-    for name, number in content.get("counts", {}).items():
-        console.print(f"  {name}: {number:,}")
+    for name, count in content.get("counts", {}).items():
+        console.print(f"  {name}: {number(count)}")
     for one in content.get("pseudonyms", []):
-        console.print(f"  found under a pseudonym that the store had made of what was given: source {one}")
+        console.print(
+            _("  found under a pseudonym that the store had made of what was given: source {source}", source=one)
+        )
     for one in content.get("received", []):
         console.print(
-            f"  received by: {one['name']} ({counted(int(one['number']), 'reading')}, {one['first']} to {one['last']})"
+            _(
+                "  received by: {name} ({readings}, {first} to {last})",
+                name=one["name"],
+                readings=counted(int(one["number"]), "reading"),
+                first=one["first"],
+                last=one["last"],
+            )
         )
     for one in content.get("exports", []):
-        console.print(f"  export to tell of: {one['package']}, for {', '.join(one['recipients']) or 'nobody named'}")
+        console.print(
+            _(
+                "  export to tell of: {package}, for {recipients}",
+                package=one["package"],
+                recipients=", ".join(one["recipients"]) or _("nobody named"),
+            )
+        )
 
 
 @contextmanager
@@ -193,10 +230,10 @@ def _progress() -> Iterator[ProgressCallback]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = out()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Erasing", total=None)
+        task = progress.add_task(_("Erasing"), total=None)
 
         def report(phase: str, done: int, total: int) -> None:
-            progress.update(task, description=_PHASES.get(phase, phase), completed=done, total=total or None)
+            progress.update(task, description=_(_PHASES.get(phase, phase)), completed=done, total=total or None)
 
         yield report
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from app.commands.words import _, ngettext
+
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _FRACTION = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2})?")
@@ -21,7 +23,7 @@ class Number(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
         if isinstance(value, str) and _WHOLE.fullmatch(value) is None:
-            self.fail(f"{value!r} is not a number of decimal digits.", param, ctx)
+            self.fail(_("{value!r} is not a number of decimal digits.", value=value), param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -31,7 +33,7 @@ class Fraction(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
         if isinstance(value, str) and _FRACTION.fullmatch(value) is None:
-            self.fail(f"{value!r} is not a number.", param, ctx)
+            self.fail(_("{value!r} is not a number.", value=value), param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -45,6 +47,11 @@ class Moment(click.DateTime):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The moment, a datetime without an offset."""
         if not isinstance(value, datetime) and _MOMENT.fullmatch(value) is None:
+            text = ngettext(
+                "{value!r} does not match the format {format}.",
+                "{value!r} does not match the formats {formats}.",
+                len(self.formats),
+            )
             shown = ", ".join(map(repr, self.formats))
-            self.fail(f"{value!r} does not match the format{'s' if len(self.formats) > 1 else ''} {shown}.", param, ctx)
+            self.fail(text.format(value=value, format=shown, formats=shown), param, ctx)
         return super().convert(value, param, ctx)

@@ -17,8 +17,8 @@ from app.commands.container import Container
 from app.commands.given import Moment, Number
 from app.commands.purpose import purpose_option
 from app.commands.screen import instant, out, table
+from app.commands.words import N_, _, counted, number, spoken
 from app.core import clock
-from app.core.counted import agreed, counted
 from app.core.errors import ChainBroken, FileRefused
 from app.crypto.signing import parse_public_key
 from app.governance.audit import checkpoints
@@ -55,19 +55,42 @@ def processing_activity_add(container: Container, file: Path, yes: bool) -> None
     draft = container.governance.register.draft(document)
     effect = container.retention.service.effect(draft, clock.now_us())
     if effect.shorter and effect.before is not None:
-        console.print(f"Kept until now: {_rule(effect.before)}. With this version: {_rule(draft.retention)}.")
         console.print(
-            f"Of the statements stored now, {effect.due:,} more would be due at {instant(effect.at)}; the next run of "
-            "retention after that deletes what is due, for good."
+            _(
+                "Kept until now: {rule}. With this version: {then}.",
+                rule=_rule(effect.before),
+                then=_rule(draft.retention),
+            )
+        )
+        console.print(
+            _(
+                "Of the statements stored now, {due} more would be due at {at}; the next run of retention after "
+                "that deletes what is due, for good.",
+                due=number(effect.due),
+                at=instant(effect.at),
+            )
         )
         if not yes:
-            click.confirm("Add this version?", abort=True, err=True)
+            click.confirm(_("Add this version?"), abort=True, err=True)
     added = container.governance.register.add(document)
-    console.print(f"Processing activity {added.id}, version {added.version}: {added.name.en}")
+    console.print(
+        _(
+            "Processing activity {id}, version {version}: {name}",
+            id=added.id,
+            version=added.version,
+            name=getattr(added.name, spoken()),
+        )
+    )
     if added.in_force_from > container.governance.register.day():
         before = [one for one in container.governance.register.list() if one.id == added.id]
-        until = f"version {before[0].version} governs" if before else "nothing is stored under this processing activity"
-        console.print(f"In force from {added.in_force_from} on; until then {until}.")
+        until = (
+            _("version {version} governs", version=before[0].version)
+            if before
+            else _("nothing is stored under this processing activity")
+        )
+        console.print(
+            _("In force from {in_force_from} on; until then {until}.", in_force_from=added.in_force_from, until=until)
+        )
 
 
 @processing_activity.command("list")
@@ -86,14 +109,14 @@ def processing_activity_list(container: Container) -> None:
         rows.add_row(
             entry.id,
             str(entry.version),
-            entry.name.en,
+            getattr(entry.name, spoken()),
             entry.controller,
-            f"art. {entry.legal_basis}",
+            _("art. {article}", article=entry.legal_basis),
             counted(entry.retention.active_days, "day"),
-            "yes" if entry.minors else "no",
+            _("yes") if entry.minors else _("no"),
             str(entry.in_force_from),
             Text(str(entry.review_by or "-"), style="red" if late else ""),
-            ("in force, review overdue" if late else "in force") if in_force else "not in force yet",
+            (_("in force, review overdue") if late else _("in force")) if in_force else _("not in force yet"),
         )
     out().print(rows)
 
@@ -110,14 +133,35 @@ def processing_activity_show(container: Container, identifier: str) -> None:
     shown = governing or (planned[0] if planned else container.governance.register.get(identifier))
     console.print_json(data=shown.document)
     for version in versions:
-        standing = "in force" if version == governing else "not in force yet" if version in planned else "replaced"
+        standing = (
+            _("in force") if version == governing else _("not in force yet") if version in planned else _("replaced")
+        )
         console.print(
-            f"version {version.version}, added {instant(version.added)}, from {version.in_force_from}: {standing}"
+            _(
+                "version {version}, added {added}, from {in_force_from}: {standing}",
+                version=version.version,
+                added=instant(version.added),
+                in_force_from=version.in_force_from,
+                standing=standing,
+            )
         )
     for act in reversed(container.retention.certificates.newest(1_000, activity=identifier)):
-        said = [act.kind, act.source or "", "" if act.to is None else f"to {act.to}", "" if act.on is None else act.on]
+        said = [
+            act.kind,
+            act.source or "",
+            "" if act.to is None else _("to {to}", to=act.to),
+            "" if act.on is None else act.on,
+        ]
         what = " ".join(word for word in said if word)
-        console.print(f"{act.at:%Y-%m-%d %H:%M:%SZ}: {what} (certificate {act.id}, {act.phase})")
+        console.print(
+            _(
+                "{at:%Y-%m-%d %H:%M:%SZ}: {what} (certificate {id}, {phase})",
+                at=act.at,
+                what=what,
+                id=act.id,
+                phase=act.phase,
+            )
+        )
 
 
 @click.group()
@@ -150,24 +194,32 @@ def retention_report(container: Container) -> None:
         rows.add_row(
             line.activity,
             line.source,
-            f"{line.kept:,}",
+            number(line.kept),
             instant(line.oldest),
             _duration(line),
             instant(line.oldest_until)[:10],
-            f"{line.due:,}",
-            Text(f"{line.overdue:,}", style="red" if line.overdue else ""),
-            f"{line.accounts_closed:,}",
+            number(line.due),
+            Text(number(line.overdue), style="red" if line.overdue else ""),
+            number(line.accounts_closed),
             "-"
             if line.account_closed_months is None
-            else f"{line.closed_due:,} of {counted(line.accounts_due, 'account')}",
+            else _(
+                "{closed_due} of {accounts}",
+                closed_due=number(line.closed_due),
+                accounts=counted(line.accounts_due, "account"),
+            ),
             f"{line.minors}: {line.minors_reason}" if line.minors_reason else line.minors,
         )
     console = out()
     console.print(rows)
     if unreasoned:
         console.print(
-            f"Of processing activities that concern minors, without `{PSEUDONYMISE}` and without a reason on record: "
-            f'{", ".join(unreasoned)}. `sillage source set ID --minors POLICY --reason "…"` puts it right.'
+            _(
+                "Of processing activities that concern minors, without `{policy}` and without a reason on "
+                'record: {unreasoned}. `sillage source set ID --minors POLICY --reason "…"` puts it right.',
+                policy=PSEUDONYMISE,
+                unreasoned=", ".join(unreasoned),
+            )
         )
     written = table(
         "processing activity",
@@ -179,27 +231,34 @@ def retention_report(container: Container) -> None:
         "overdue",
         "due for ended accounts",
     )
-    written.title = "Documents: states, agent profiles, activity profiles"
+    written.title = _("Documents: states, agent profiles, activity profiles")
     for line in lines:
         written.add_row(
             line.activity,
             line.source,
-            f"{line.documents:,}",
+            number(line.documents),
             instant(line.documents_oldest),
             instant(line.documents_oldest_until)[:10],
-            f"{line.documents_due:,}",
-            Text(f"{line.documents_overdue:,}", style="red" if line.documents_overdue else ""),
-            "-" if line.account_closed_months is None else f"{line.documents_closed_due:,}",
+            number(line.documents_due),
+            Text(number(line.documents_overdue), style="red" if line.documents_overdue else ""),
+            "-" if line.account_closed_months is None else number(line.documents_closed_due),
         )
     console.print(written)
     console.print(
-        "until: the day up to which the oldest may be kept. Each run of retention leaves an entry, also when nothing "
-        "was due: `sillage audit list --kind retention-run`."
+        _(
+            "until: the day up to which the oldest may be kept. Each run of retention leaves an entry, also when "
+            "nothing was due: `sillage audit list --kind retention-run`."
+        )
     )
     for entry in container.governance.register.overdue_reviews():
         console.print(
             Text(
-                f"The review of {entry.id} was due by {entry.review_by}: see `sillage processing-activity show`.", "red"
+                _(
+                    "The review of {id} was due by {review_by}: see `sillage processing-activity show`.",
+                    id=entry.id,
+                    review_by=entry.review_by,
+                ),
+                "red",
             )
         )
 
@@ -213,7 +272,9 @@ def _rule(rule: RetentionRule) -> str:
 
 
 def _said(days: int, months: int | None) -> str:
-    return counted(days, "day") + ("" if months is None else f", or {counted(months, 'month')} after the account ended")
+    return counted(days, "day") + (
+        "" if months is None else _(", or {months} after the account ended", months=counted(months, "month"))
+    )
 
 
 @retention.command("apply")
@@ -223,26 +284,29 @@ def retention_apply(container: Container, execute: bool) -> None:
     """Delete the statements and documents that are past their duration."""
     console = out()
     with Progress(console=console, disable=not execute, transient=True) as progress:
-        task = progress.add_task("Deleting", total=None)
+        task = progress.add_task(_("Deleting"), total=None)
 
         def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
         run = container.retention.service.apply(clock.now_us(), not execute, report, actor="cli:retention apply")
-    did = "deleted" if execute else "would be deleted"
-    ended = "of these, for ended accounts"
-    rows = table(
-        "processing activity", "source", "stored before", f"statements {did}", ended, f"documents {did}", ended
-    )
+    rows = table("processing activity", "source", "stored before")
+    for heading in (
+        (N_("statements deleted"), N_("documents deleted"))
+        if execute
+        else (N_("statements that would be deleted"), N_("documents that would be deleted"))
+    ):
+        rows.add_column(heading)
+        rows.add_column("of these, for ended accounts")
     for deletion in run.deletions:
         counts = [
-            f"{count:,}"
+            number(count)
             for count in (deletion.statements, deletion.closed, deletion.documents, deletion.documents_closed)
         ]
         rows.add_row(deletion.activity, deletion.source, instant(deletion.cutoff), *counts)
     console.print(rows)
     if not execute:
-        console.print("Nothing was deleted. Add --execute to delete.")
+        console.print(_("Nothing was deleted. Add --execute to delete."))
 
 
 @click.group()
@@ -252,7 +316,7 @@ def audit() -> None:
 
 def _digests(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     if not all(re.fullmatch(r"[0-9a-fA-F]{64}", digest) for digest in given):
-        raise click.BadParameter("an anchor's digest is 64 hexadecimal digits")
+        raise click.BadParameter(_("an anchor's digest is 64 hexadecimal digits"))
     return given
 
 
@@ -287,10 +351,12 @@ def audit_verify(
     key = None if public_key is None else _public_key(public_key)
     if offline:
         if key is None or not files or anchors:
-            raise click.UsageError("Give --offline with --public-key and --checkpoint, and without --anchor.")
+            raise click.UsageError(_("Give --offline with --public-key and --checkpoint, and without --anchor."))
         for file in files:
             _show_checkpoint(checkpoints.read(file, key))
-        console.print("The signatures are right. Whether the log still holds it takes the store: leave --offline out.")
+        console.print(
+            _("The signatures are right. Whether the log still holds it takes the store: leave --offline out.")
+        )
         return
     given = [container.governance.checkpoints.read(file, key) for file in files]
     container.governance.audit.append(
@@ -298,32 +364,48 @@ def audit_verify(
     )
     # This command's own chain ends here, so that it is not shown as one whose process was killed.
     container.governance.audit.close()
-    with console.status("Reading the audit log") as status:
+    with console.status(_("Reading the audit log")) as status:
 
         def report(read: int) -> None:
-            status.update(f"Reading the audit log: {counted(read, 'entry', 'entries')}")
+            status.update(_("Reading the audit log: {entries}", entries=counted(read, "entry", "entries")))
 
         outcome = container.governance.checkpoints.verify(given, anchors, report)
-    console.print(f"{counted(outcome.entries, 'entry', 'entries')} in {counted(outcome.chains, 'chain')}")
+    console.print(
+        _(
+            "{entries} in {chains}",
+            entries=counted(outcome.entries, "entry", "entries"),
+            chains=counted(outcome.chains, "chain"),
+        )
+    )
     if outcome.before:
-        console.print(f"Entries written before {instant(outcome.before)} were removed for their age; the log says so.")
+        console.print(
+            _(
+                "Entries written before {before} were removed for their age; the log says so.",
+                before=instant(outcome.before),
+            )
+        )
     for checkpoint in given:
         if checkpoint.at < outcome.before:
             console.print(
-                f"The checkpoint of {instant(checkpoint.at)} is older than that: only its signature was tried."
+                _("The checkpoint of {at} is older than that: only its signature was tried.", at=instant(checkpoint.at))
             )
     if outcome.open:
         rows = table(
-            "chain", "last entry", "written", "vouched for up to", "spool", title="Not closed: process alive, or killed"
+            "chain",
+            "last entry",
+            "written",
+            "vouched for up to",
+            "spool",
+            title=_("Not closed: process alive, or killed"),
         )
         for chain in outcome.open:
             vouched = "-" if chain.anchored < 0 else str(chain.anchored)
             rows.add_row(chain.chain, str(chain.last), instant(chain.last_at), vouched, chain.host or "-")
         console.print(rows)
     if outcome.intact:
-        found = " Each anchor given is in it." if anchors else ""
-        found += " It holds what each checkpoint says." if files else ""
-        console.print(Text("The chain is intact.", style="green").append(found, style="default"))
+        found = _(" Each anchor given is in it.") if anchors else ""
+        found += _(" It holds what each checkpoint says.") if files else ""
+        console.print(Text(_("The chain is intact."), style="green").append(found, style="default"))
         return
     rows = table("chain", "entry", "kind", "what", title=counted(outcome.broken, "finding"))
     for finding in outcome.findings:
@@ -344,7 +426,9 @@ def audit_verify(
 @click.pass_obj
 def audit_checkpoint(container: Container, destination: Path, entries: bool) -> None:
     """Write a signed checkpoint: with it, `sillage audit verify` finds the log cut back, all chains at once too."""
-    out().print(f"The checkpoint is in {container.governance.checkpoints.write(destination, entries=entries)}.")
+    out().print(
+        _("The checkpoint is in {write}.", write=container.governance.checkpoints.write(destination, entries=entries))
+    )
 
 
 @audit.command("trim")
@@ -353,18 +437,32 @@ def audit_checkpoint(container: Container, destination: Path, entries: bool) -> 
 def audit_trim(container: Container, execute: bool) -> None:
     """Remove what is older than SILLAGE_AUDIT_DAYS from the log, as the job `retention` does; the log says so."""
     console = out()
-    with console.status("Going through the audit log") as status:
+    with console.status(_("Going through the audit log")) as status:
 
         def report(done: int, total: int) -> None:
-            status.update(f"Going through the audit log: {done:,} of {counted(total, 'chain')}")
+            status.update(
+                _("Going through the audit log: {done} of {chains}", done=number(done), chains=counted(total, "chain"))
+            )
 
         done = container.retention.audit_retention.apply(
             clock.now_us(), dry_run=not execute, actor="cli:audit trim", progress=report
         )
-    removed = agreed(done.entries, "was removed", "were removed")
-    verb = removed if execute else "would be removed; add --execute to do it"
-    entries, chains = counted(done.entries, "entry", "entries"), counted(done.chains, "chain")
-    console.print(f"Written before {instant(done.before)}: {entries} of {chains} {verb}.")
+    before, chains = instant(done.before), counted(done.chains, "chain")
+    console.print(
+        _(
+            "Written before {before}, of {chains}: {entries}.",
+            before=before,
+            chains=chains,
+            entries=counted(done.entries, "entry was removed", "entries were removed"),
+        )
+        if execute
+        else _(
+            "Written before {before}, of {chains}: {entries} would be removed. Add --execute to do it.",
+            before=before,
+            chains=chains,
+            entries=counted(done.entries, "entry", "entries"),
+        )
+    )
     if done.damaged:
         raise ChainBroken(
             f"{counted(len(done.damaged), 'chain')} not whole, left as found. Run `sillage audit verify`."
@@ -408,17 +506,25 @@ def audit_search(
     if found.next is not None:
         # To the next second: of the last one there may be more.
         further = instant(found.entries[-1].at // 1_000_000 * 1_000_000 + 1_000_000)[:19]
-        console.print(f"There are more: raise --limit, or go on with --until '{further}'.")
+        console.print(_("There are more: raise --limit, or go on with --until '{further}'.", further=further))
     if agents is not None:
         console.print(
-            "Found: what was asked by this person's identifiers. Readings asked otherwise (by verb, activity, period) "
-            "may have given statements of theirs too: look at statements-read of the period."
+            _(
+                "Found: what was asked by this person's identifiers. Readings asked otherwise (by verb, activity, "
+                "period) may have given statements of theirs too: look at statements-read of the period."
+            )
         )
     for behind in container.governance.audit.spools.behind():
-        standing = "is behind" if behind.lives else "was killed or is cut off"
+        standing = _("is behind") if behind.lives else _("was killed or is cut off")
         console.print(
             Text(
-                f"Host {behind.host} {standing}: what it read since {instant(behind.since)} may not be here yet.", "red"
+                _(
+                    "Host {host} {standing}: what it read since {since} may not be here yet.",
+                    host=behind.host,
+                    standing=standing,
+                    since=instant(behind.since),
+                ),
+                "red",
             )
         )
 
@@ -461,7 +567,16 @@ def _public_key(file: Path) -> bytes:
 
 def _show_checkpoint(checkpoint: Checkpoint) -> None:
     chain, n, mac = checkpoint.anchor
-    out().print(f"{instant(checkpoint.at)}: the log of {checkpoint.organisation} held {mac.hex()} at {chain}/{n}.")
+    out().print(
+        _(
+            "{at}: the log of {organisation} held {mac} at {chain}/{n}.",
+            at=instant(checkpoint.at),
+            organisation=checkpoint.organisation,
+            mac=mac.hex(),
+            chain=chain,
+            n=n,
+        )
+    )
 
 
 COMMANDS = (processing_activity, retention, audit)

@@ -12,6 +12,7 @@ import click
 from app.commands.container import Container
 from app.commands.given import Number
 from app.commands.screen import instant, out, table
+from app.commands.words import _
 from app.core import clock
 from app.core.errors import JobFailed, NotFound
 from app.platform.jobs.run import Job, execute
@@ -64,7 +65,7 @@ def jobs_list(container: Container) -> None:
     console = out()
     console.print(rows)
     held = container.platform.leadership.held()
-    console.print(f"Led by {held.holder}." if held else "No scheduler leads now.")
+    console.print(_("Led by {holder}.", holder=held.holder) if held else _("No scheduler leads now."))
 
 
 @jobs.command("history")

@@ -14,7 +14,7 @@ from rich.text import Text
 from app.commands.container import Container
 from app.commands.given import Fraction, Number
 from app.commands.screen import out, table
-from app.core.counted import counted
+from app.commands.words import N_, _, counted, number
 from app.core.errors import FileRefused, KeyBackupRefused, KeysUnopened
 from app.keys.rekeying import Rekeying, Stage
 from app.operations.rotation.kek import ProgressCallback, refuse_unopened
@@ -33,7 +33,7 @@ def keys() -> None:
 @click.pass_obj
 def keys_status(container: Container) -> None:
     """Show each version of the key, its state, and what is wrapped with it."""
-    with _progress("Counting") as report:
+    with _progress(_("Counting")) as report:
         status = container.operations.key_service.status(progress=report)
     rows = table("version", "state", "made", "since", "organisation keys", "learners", "fingerprint", "held by")
     for one in status.versions:
@@ -42,30 +42,47 @@ def keys_status(container: Container) -> None:
             Text(one.state, style={"active": "green", "missing": "red"}.get(one.state, "")),
             "-" if one.created is None else f"{one.created:%Y-%m-%d %H:%M:%SZ}",
             "-" if one.since is None else f"{one.since:%Y-%m-%d %H:%M:%SZ}",
-            f"{one.organisation_keys:,}",
-            f"{one.learners:,}",
+            number(one.organisation_keys),
+            number(one.learners),
             one.fingerprint or "-",
-            f"{one.holders} of {counted(status.processes, 'process', 'processes')}",
+            _(
+                "{holders} of {processes}",
+                holders=one.holders,
+                processes=counted(status.processes, "process", "processes"),
+            ),
         )
     out().print(rows)
-    with _progress("Counting statements") as report:
+    with _progress(_("Counting statements")) as report:
         index = container.operations.index_rotation.status(lambda counted: report(counted, 0))
-    said = f"Index key: generation {index.generation}"
+    said = _("Index key: generation {generation}", generation=index.generation)
     if index.stage is None:
-        out().print(f"{said}, in force.")
+        out().print(_("{said}, in force.", said=said))
     else:
         out().print(
-            f"{said}, being replaced by {index.generation + 1} ({index.stage} since {index.seconds:,.0f} s): "
-            f"{counted(index.left, 'statement is', 'statements are')} still under it. `sillage keys reindex` goes on."
+            _(
+                "{said}, being replaced by {generation} ({stage} since {seconds} s): {left} still under it. "
+                "`sillage keys reindex` goes on.",
+                said=said,
+                generation=index.generation + 1,
+                stage=index.stage,
+                seconds=number(round(index.seconds)),
+                left=counted(index.left, "statement is", "statements are"),
+            )
         )
     documents = container.operations.documents_rotation.status()
-    said = f"Documents key: generation {documents.generation}"
+    said = _("Documents key: generation {generation}", generation=documents.generation)
     if documents.stage is None:
-        out().print(f"{said}, in force.")
+        out().print(_("{said}, in force.", said=said))
     else:
         out().print(
-            f"{said}, being replaced by {documents.next} ({documents.stage} since {documents.seconds:,.0f} s). "
-            "`sillage keys rotate --documents` goes on."
+            _(
+                "{said}, being replaced by {next} ({stage} since {seconds} s). `sillage keys rotate "
+                "--documents` goes on.",
+                said=said,
+                next=documents.next,
+                stage=documents.stage,
+                seconds=number(round(documents.seconds)),
+            )
         )
     out().print(_learners_keys(container.operations.rekey.status()))
     missing = [str(one.number) for one in status.versions if one.state == "missing"]
@@ -83,46 +100,68 @@ def keys_rotate(container: Container, index: bool, documents: bool) -> None:
     """Make a new version active; the old one only opens from then on. Services notice without a restart."""
     console = out()
     if index and documents:
-        raise click.UsageError("Give --index or --documents, not both: one rotation, then the other.")
+        raise click.UsageError(_("Give --index or --documents, not both: one rotation, then the other."))
     if documents:
-        with _progress("Sealing anew") as report:
+        with _progress(_("Sealing anew")) as report:
             done_documents = container.operations.documents_rotation.rotate(progress=report)
         console.print(
-            f"Sealed anew with documents key {done_documents.generation}: {counted(done_documents.values, 'document')}."
+            _(
+                "Sealed anew with documents key {generation}: {documents}.",
+                generation=done_documents.generation,
+                documents=counted(done_documents.values, "document"),
+            )
         )
         if done_documents.unopened:
-            console.print(f"Left as they are, being damaged: {done_documents.unopened:,}.")
+            console.print(_("Left as they are, being damaged: {unopened}.", unopened=number(done_documents.unopened)))
         if done_documents.finished:
-            console.print("The old documents key is destroyed; the audit log goes on under a new key.")
+            console.print(_("The old documents key is destroyed; the audit log goes on under a new key."))
         else:
-            console.print("Another run has just finished this rotation.")
+            console.print(_("Another run has just finished this rotation."))
         return
     if index:
-        with console.status("Giving the new index key to every process"):
+        with console.status(_("Giving the new index key to every process")):
             generation = container.operations.index_rotation.rotate()
-        console.print(f"New statements get tokens of index key {generation}; both are searched.")
-        console.print("Those stored before follow by the job `reindex`, or at once by `sillage keys reindex`.")
+        console.print(
+            _("New statements get tokens of index key {generation}; both are searched.", generation=generation)
+        )
+        console.print(_("Those stored before follow by the job `reindex`, or at once by `sillage keys reindex`."))
         return
-    with console.status("Giving the new version to every process"):
+    with console.status(_("Giving the new version to every process")):
         done = container.operations.key_service.rotate()
     if done.version == done.before:
-        console.print(f"The rotation to version {done.version}, which had been cut off, is finished.")
+        console.print(
+            _("The rotation to version {version}, which had been cut off, is finished.", version=done.version)
+        )
     else:
-        console.print(f"Version {done.version} is active; version {done.before} is decrypt-only.")
-    console.print("Make a new copy now (`sillage keys backup`): older ones do not open what is written from now on.")
-    console.print("Learners' keys follow by the job `rewrap`, or at once by `sillage keys rewrap`.")
+        console.print(
+            _(
+                "Version {version} is active; version {before} is decrypt-only.",
+                version=done.version,
+                before=done.before,
+            )
+        )
+    console.print(_("Make a new copy now (`sillage keys backup`): older ones do not open what is written from now on."))
+    console.print(_("Learners' keys follow by the job `rewrap`, or at once by `sillage keys rewrap`."))
 
 
 @keys.command("rewrap")
 @click.pass_obj
 def keys_rewrap(container: Container) -> None:
     """Wrap every key that is under another version with the active one. May be cut off and run again."""
-    with _progress("Wrapping learners' keys") as report:
+    with _progress(_("Wrapping learners' keys")) as report:
         done = container.operations.key_service.rewrap(progress=report)
     console = out()
-    console.print(f"Wrapped anew: {_keys_of_learners(done.learners)}, {done.organisation_keys} of the organisation.")
+    console.print(
+        _(
+            "Wrapped anew: {keys_of_learners}, {organisation_keys} of the organisation.",
+            keys_of_learners=_keys_of_learners(done.learners),
+            organisation_keys=done.organisation_keys,
+        )
+    )
     if done.meanwhile:
-        console.print(f"Changed or destroyed meanwhile, and left as they are: {done.meanwhile:,}.")
+        console.print(
+            _("Changed or destroyed meanwhile, and left as they are: {meanwhile}.", meanwhile=number(done.meanwhile))
+        )
     if done.unopened:
         raise KeysUnopened(f"Not opened, and left: {_keys_of_learners(done.unopened)}. Run `sillage keys verify`.")
 
@@ -141,18 +180,26 @@ _share = click.option(
 @click.pass_obj
 def keys_reindex(container: Container, share: float) -> None:
     """Give every statement under the old index key tokens of the new one. May be cut off and run again."""
-    with _progress("Making tokens anew") as report:
+    with _progress(_("Making tokens anew")) as report:
         done = container.operations.index_rotation.reindex(progress=report, share=share)
     console = out()
     rate = _rate(done.statements, done.seconds)
     console.print(
-        f"Tokens made anew: {counted(done.statements, 'statement')}{rate}; {done.referring:,} that refer to them."
+        _(
+            "Tokens made anew: {statements}{rate}; {referring} that refer to them.",
+            statements=counted(done.statements, "statement"),
+            rate=rate,
+            referring=number(done.referring),
+        )
     )
     if done.unopened:
         console.print(
-            f"Of these, being erased or damaged, not decrypted and found by their id alone: {done.unopened:,}."
+            _(
+                "Of these, being erased or damaged, not decrypted and found by their id alone: {unopened}.",
+                unopened=number(done.unopened),
+            )
         )
-    console.print("The old index key is destroyed." if done.finished else "There is no old index key to destroy.")
+    console.print(_("The old index key is destroyed.") if done.finished else _("There is no old index key to destroy."))
 
 
 @keys.command("reseal")
@@ -160,15 +207,21 @@ def keys_reindex(container: Container, share: float) -> None:
 @click.pass_obj
 def keys_reseal(container: Container, share: float) -> None:
     """Move every statement to the format in which they are written now. May be cut off and run again."""
-    with _progress("Sealing anew") as report:
+    with _progress(_("Sealing anew")) as report:
         done = container.operations.reseal.run(progress=report, share=share)
     console = out()
     rate = _rate(done.now, done.seconds)
     console.print(
-        f"Gone through: {counted(done.seen, 'statement')}{rate}. Moved to format {done.format}: {done.resealed:,}."
+        _(
+            "Gone through: {statements}{rate}. Moved to format {format}: {resealed}.",
+            statements=counted(done.seen, "statement"),
+            rate=rate,
+            format=done.format,
+            resealed=number(done.resealed),
+        )
     )
     if done.unopened:
-        console.print(f"Left as they are, being erased or damaged: {done.unopened:,}.")
+        console.print(_("Left as they are, being erased or damaged: {unopened}.", unopened=number(done.unopened)))
 
 
 @keys.command("rekey-learners")
@@ -184,30 +237,46 @@ def keys_rekey_learners(container: Container, dry_run: bool, share: float) -> No
     console = out()
     standing = container.operations.rekey.standing()
     console.print(
-        f"{counted(standing.learners, 'learner')} and about {counted(standing.statements, 'statement')}. "
-        f"New keys are wrapped with version {standing.active} of the key-encryption key."
+        _(
+            "{learners} and about {statements}. New keys are wrapped with version {active} of the key-encryption key.",
+            learners=counted(standing.learners, "learner"),
+            statements=counted(standing.statements, "statement"),
+            active=standing.active,
+        )
     )
     if dry_run:
         console.print(_learners_keys(standing.rekeying))
-        console.print("Nothing was changed.")
+        console.print(_("Nothing was changed."))
         return
     with _stages() as report:
         done = container.operations.rekey.run(progress=report, share=share)
     if not done.finished:
-        console.print(f"Another run has just ended this; rekey {done.number} is done.")
+        console.print(_("Another run has just ended this; rekey {number} is done.", number=done.number))
         return
     rate = _rate(done.statements, done.seconds)
     console.print(
-        f"Rekey {done.number} is done: {counted(done.learners, 'learner has a new key', 'learners have new keys')}; "
-        "the old ones are destroyed."
+        _(
+            "Rekey {number} is done: {keys}; the old ones are destroyed.",
+            number=done.number,
+            keys=counted(done.learners, "learner has a new key", "learners have new keys"),
+        )
     )
     console.print(
-        f"Sealed anew: {counted(done.moved, 'value')}; this run went through "
-        f"{counted(done.statements, 'statement')}{rate}."
+        _(
+            "Sealed anew: {values}; this run went through {statements}{rate}.",
+            values=counted(done.moved, "value"),
+            statements=counted(done.statements, "statement"),
+            rate=rate,
+        )
     )
     if done.unopened:
-        console.print(f"Left as they are, being erased or damaged: {counted(done.unopened, 'statement')}.")
-    console.print("Backups from before hold the old keys, and what they open: make a new one, and destroy those.")
+        console.print(
+            _(
+                "Left as they are, being erased or damaged: {statements}.",
+                statements=counted(done.unopened, "statement"),
+            )
+        )
+    console.print(_("Backups from before hold the old keys, and what they open: make a new one, and destroy those."))
 
 
 def _keys_of_learners(number: int) -> str:
@@ -216,23 +285,28 @@ def _keys_of_learners(number: int) -> str:
 
 def _learners_keys(rekeying: Rekeying | None) -> str:
     if rekeying is None:
-        return "Learners' keys: those that they began with."
+        return _("Learners' keys: those that they began with.")
     if rekeying.finished is not None:
         when = f"{rekeying.finished:%Y-%m-%d %H:%M:%SZ}"
-        return f"Learners' keys: replaced for the last time on {when} (rekey {rekeying.number})."
-    return (
-        f"Learners' keys: being replaced (rekey {rekeying.number}, {rekeying.stage} since {rekeying.seconds:,.0f} s): "
-        f"{counted(rekeying.learners, 'learner has', 'learners have')} two, "
-        f"{counted(rekeying.moved, 'value is', 'values are')} sealed anew. "
-        "`sillage keys rekey-learners` goes on, or the job `rekey`."
+        return _(
+            "Learners' keys: replaced for the last time on {when} (rekey {number}).", when=when, number=rekeying.number
+        )
+    return _(
+        "Learners' keys: being replaced (rekey {number}, {stage} since {seconds} s): {learners} two, "
+        "{values} sealed anew. `sillage keys rekey-learners` goes on, or the job `rekey`.",
+        number=rekeying.number,
+        stage=rekeying.stage,
+        seconds=number(round(rekeying.seconds)),
+        learners=counted(rekeying.learners, "learner has", "learners have"),
+        values=counted(rekeying.moved, "value is", "values are"),
     )
 
 
 _STAGES = {
-    Stage.GIVING: "Giving out new keys",
-    Stage.GIVEN: "Waiting until every process knows them",
-    Stage.MOVING: "Sealing anew",
-    Stage.CLOSING: "Destroying the old keys",
+    Stage.GIVING: N_("Giving out new keys"),
+    Stage.GIVEN: N_("Waiting until every process knows them"),
+    Stage.MOVING: N_("Sealing anew"),
+    Stage.CLOSING: N_("Destroying the old keys"),
 }
 
 
@@ -242,7 +316,7 @@ def _stages() -> Iterator[StageCallback]:
         task = progress.add_task("", total=None)
 
         def report(stage: str, done: int, total: int) -> None:
-            progress.update(task, description=_STAGES[Stage(stage)], completed=done, total=total or None)
+            progress.update(task, description=_(_STAGES[Stage(stage)]), completed=done, total=total or None)
 
         yield report
 
@@ -258,18 +332,28 @@ def _stages() -> Iterator[StageCallback]:
 @click.pass_obj
 def keys_verify(container: Container, sample: int) -> None:
     """Decrypt every key of the organisation and of learners, and some statements; exit code 2 if one cannot be."""
-    with _progress("Opening learners' keys") as report:
+    with _progress(_("Opening learners' keys")) as report:
         found = container.operations.key_service.verify(sample, progress=report)
     console = out()
     opened = found.learners - sum(found.unopened.values())
-    console.print(f"Opened: {opened:,} of {_keys_of_learners(found.learners)}, ")
     console.print(
-        f"        {found.statements - len(found.damaged):,} of {counted(found.statements, 'statement')} tried."
+        _(
+            "Opened: {opened} of {keys_of_learners}, ",
+            opened=number(opened),
+            keys_of_learners=_keys_of_learners(found.learners),
+        )
+    )
+    console.print(
+        _(
+            "        {opened} of {statements} tried.",
+            opened=number(found.statements - len(found.damaged)),
+            statements=counted(found.statements, "statement"),
+        )
     )
     for subject in found.subjects:
-        console.print(f"Does not open: the key of learner {subject}")
+        console.print(_("Does not open: the key of learner {subject}", subject=subject))
     for id in found.damaged:
-        console.print(f"Does not open: statement {id}")
+        console.print(_("Does not open: statement {id}", id=id))
     refuse_unopened(found)
 
 
@@ -287,11 +371,15 @@ def keys_public(container: Container) -> None:
 def keys_retire(container: Container, version: int, yes: bool) -> None:
     """Destroy VERSION, if it is decrypt-only and nothing is wrapped with it any more."""
     if not yes:
-        click.confirm(f"Destroy version {version}? Backups that need it give nothing then.", abort=True, err=True)
+        click.confirm(
+            _("Destroy version {version}? Backups that need it give nothing then.", version=version),
+            abort=True,
+            err=True,
+        )
     container.operations.key_service.retire(version)
-    out().print(f"Version {version} is destroyed. Copies of the key file made before still hold it.")
-    out().print("Destroy them too, but not before every backup of the database that needs it has expired.")
-    out().print("So does every `sillage keys backup` made before: make a new one now, and destroy those likewise.")
+    out().print(_("Version {version} is destroyed. Copies of the key file made before still hold it.", version=version))
+    out().print(_("Destroy them too, but not before every backup of the database that needs it has expired."))
+    out().print(_("So does every `sillage keys backup` made before: make a new one now, and destroy those likewise."))
 
 
 def _passphrase_options(command: Command) -> Command:
@@ -321,8 +409,10 @@ def keys_backup(container: Container, file: Path, passphrase_file: Path | None, 
     passphrase = _passphrase(passphrase_file, passphrase_fd, twice=True)
     versions = container.operations.key_service.backup(file, passphrase)
     console = out()
-    console.print(f"Versions {', '.join(map(str, versions))} are in {file}, read back and whole.")
-    console.print("Without the key file, or such a copy AND its passphrase, nobody can read what is stored.")
+    console.print(
+        _("Versions {versions} are in {file}, read back and whole.", versions=", ".join(map(str, versions)), file=file)
+    )
+    console.print(_("Without the key file, or such a copy AND its passphrase, nobody can read what is stored."))
 
 
 @keys.command("restore")
@@ -334,15 +424,15 @@ def keys_restore(container: Container, file: Path, passphrase_file: Path | None,
     passphrase = _passphrase(passphrase_file, passphrase_fd, twice=False)
     versions, proved = container.operations.key_service.restore(file, passphrase)
     console = out()
-    console.print(f"The key file holds versions {', '.join(map(str, versions))} again.")
-    console.print("They open this store." if proved else "This database has no keys yet, so they were not tried.")
+    console.print(_("The key file holds versions {versions} again.", versions=", ".join(map(str, versions))))
+    console.print(_("They open this store.") if proved else _("This database has no keys yet, so they were not tried."))
 
 
 def _passphrase(file: Path | None, descriptor: int | None, *, twice: bool) -> str:
     if file is not None and descriptor is not None:
-        raise click.UsageError("Give --passphrase-file or --passphrase-fd, not both.")
+        raise click.UsageError(_("Give --passphrase-file or --passphrase-fd, not both."))
     if file is None and descriptor is None:
-        typed: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=twice, err=True)
+        typed: str = click.prompt(_("Passphrase"), hide_input=True, confirmation_prompt=twice, err=True)
         return typed
     try:
         # The number of an open descriptor is a name that the system knows.
@@ -357,7 +447,7 @@ def _passphrase(file: Path | None, descriptor: int | None, *, twice: bool) -> st
 
 
 def _rate(count: int, seconds: float) -> str:
-    return f", {count / seconds:,.0f} a second" if seconds else ""
+    return _(", {rate} a second", rate=number(round(count / seconds))) if seconds else ""
 
 
 def _bar() -> Progress:

@@ -10,7 +10,7 @@ import click
 from app.commands.container import Container
 from app.commands.given import Moment
 from app.commands.screen import out, table
-from app.core.counted import counted
+from app.commands.words import N_, _, counted, number
 from app.core.errors import FileRefused
 from app.standards.france import mef
 
@@ -52,13 +52,15 @@ def load(container: Container, file: Path, kind: str, since: datetime | None) ->
     if kind == SCHOOLS:
         day = since.date() if since else container.platform.today()
         edition = container.schools.directory.load(content, day, actor=actor)
-        click.echo(f"{counted(edition.schools, 'school')}, in force from {edition.since}.")
+        click.echo(
+            _("{schools}, in force from {since}.", schools=counted(edition.schools, "school"), since=edition.since)
+        )
         return
     year: date | None = since.date() if since else mef.school_year(file.name)
     if year is None:
-        raise click.UsageError("The file's name tells no school year: give --from, such as 2025-09-01.")
+        raise click.UsageError(_("The file's name tells no school year: give --from, such as 2025-09-01."))
     loaded = container.traces.nomenclatures.load(content, year, actor=actor)
-    click.echo(f"{loaded.codes:,} MEF codes, in force from {loaded.since}.")
+    click.echo(_("{codes} MEF codes, in force from {since}.", codes=number(loaded.codes), since=loaded.since))
 
 
 @nomenclature.command("list")
@@ -67,13 +69,13 @@ def load(container: Container, file: Path, kind: str, since: datetime | None) ->
 def list_(container: Container, kind: str) -> None:
     """List every edition ever loaded; of those of one day, the last counts."""
     rows = table("in force from", "loaded")
-    rows.add_column("schools" if kind == SCHOOLS else "codes", justify="right")
+    rows.add_column(N_("schools") if kind == SCHOOLS else N_("codes"), justify="right")
     if kind == SCHOOLS:
         for directory in container.schools.directory.list():
-            rows.add_row(str(directory.since), f"{directory.loaded:%Y-%m-%d %H:%M}", f"{directory.schools:,}")
+            rows.add_row(str(directory.since), f"{directory.loaded:%Y-%m-%d %H:%M}", number(directory.schools))
     else:
         for edition in container.traces.nomenclatures.list():
-            rows.add_row(str(edition.since), f"{edition.loaded:%Y-%m-%d %H:%M}", f"{edition.codes:,}")
+            rows.add_row(str(edition.since), f"{edition.loaded:%Y-%m-%d %H:%M}", number(edition.codes))
     out().print(rows)
 
 

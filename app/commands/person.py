@@ -21,7 +21,7 @@ import orjson
 from app.commands.container import Container
 from app.commands.purpose import purpose_option
 from app.commands.screen import instant, out, table
-from app.core.counted import counted
+from app.commands.words import _, counted, detail, number, title
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.people.access_package.recipients import Received, recipients_in
 from app.people.finding.finder import Reach, data_subject_of
@@ -102,11 +102,13 @@ def request_options(command: Callable[..., object]) -> Callable[..., Any]:
     @wraps(command)
     def with_requests(*given: object, who: Meant, request: str | None, listed: Path | None, **named: object) -> object:
         if request is not None and who.each:
-            raise click.UsageError("A request is of one person: give --cases FILE with --each, or act for that person.")
+            raise click.UsageError(
+                _("A request is of one person: give --cases FILE with --each, or act for that person.")
+            )
         if listed is None:
             return command(*given, who=who, requests=RequestOf(request), **named)
         if not who.each:
-            raise click.UsageError("--cases goes with --each; for one person give --case.")
+            raise click.UsageError(_("--cases goes with --each; for one person give --case."))
         ids = read_request_ids(listed)
         if len(ids) != len(who.data_subjects):
             raise BadRequest(
@@ -186,14 +188,16 @@ def for_each(who: Meant, act: Callable[[int, IdentifiedDataSubject], str], *, sh
         try:
             if isinstance(one, SillageError):
                 raise one
-            outcome = f"the same as agent {done[one]}" if one in done else act(place, one)
+            outcome = _("the same as agent {place}", place=done[one]) if one in done else act(place, one)
             done.setdefault(one, place)
         except SillageError as error:
             failed.append(place)
-            outcome = f"not done. {error.title}: {error.detail} ({error.code})"
+            outcome = _(
+                "not done. {title}: {detail} ({code})", title=title(error), detail=detail(error.detail), code=error.code
+            )
         # No identifier where it is not needed: a terminal and its log are read by others.
         named = f" ({who.given[place - 1]})" if shown and console.is_terminal else ""
-        console.print(f"agent {place}{named}: {outcome}")
+        console.print(_("agent {place}{named}: {outcome}", place=place, named=named, outcome=outcome))
     if failed:
         listed = ", ".join(map(str, failed))
         raise PartlyDone(
@@ -207,12 +211,18 @@ def sentences_on(found: Reach) -> list[str]:
     said = []
     if not found.held:
         said.append(
-            "Nothing is held under these identifiers now. Check them against what the tool sends; "
-            "what is noted for a person holds for what comes."
+            _(
+                "Nothing is held under these identifiers now. Check them against what the tool sends; "
+                "what is noted for a person holds for what comes."
+            )
         )
     for one in found.sources:
         said.append(
-            f"Also found under the pseudonym that this store made of what you gave, in statements of source {one}."
+            _(
+                "Also found under the pseudonym that this store made of what you gave, in statements of "
+                "source {source}.",
+                source=one,
+            )
         )
     return said
 
@@ -225,8 +235,8 @@ def show_reach(found: Reach) -> None:
 
 def in_short(found: Reach) -> str:
     """The same for one of several, on one line; empty when there is nothing to say."""
-    held = "" if found.held else "; nothing is held under these identifiers"
-    return held + (f"; under pseudonyms of {', '.join(found.sources)}" if found.sources else "")
+    held = "" if found.held else _("; nothing is held under these identifiers")
+    return held + (_("; under pseudonyms of {sources}", sources=", ".join(found.sources)) if found.sources else "")
 
 
 def _one_of(said: object) -> IdentifiedDataSubject | SillageError:
@@ -259,7 +269,7 @@ def _said(named: dict[str, Any]) -> list[object]:
     if agents is not None:
         said += _listed(agents)
     if not said:
-        raise click.UsageError("Say who is meant: --account, --mbox, --mbox-sha1sum, --openid, or --agents FILE.")
+        raise click.UsageError(_("Say who is meant: --account, --mbox, --mbox-sha1sum, --openid, or --agents FILE."))
     return said
 
 
@@ -282,18 +292,22 @@ def find(container: Container, who: Meant) -> None:
     """Count every place where a person stands. Several identifiers are one person. The question is recorded."""
     if who.each:
 
-        def outcome(_: int, one: IdentifiedDataSubject) -> str:
+        def outcome(_place: int, one: IdentifiedDataSubject) -> str:
             found = container.people.finder.find(one, actor="cli:person find")
-            listed = [f"{number:,} {name.replace('_', ' ')}" for name, number in found.items() if number]
+            listed = [f"{number(count)} {name.replace('_', ' ')}" for name, count in found.items() if count]
             reach = container.people.finder.reach(one)
-            return (", ".join(listed) or "no place") + in_short(reach)
+            return (", ".join(listed) or _("no place")) + in_short(reach)
 
         for_each(who, outcome)
         return
     found = container.people.finder.find(who.one, actor="cli:person find")
-    rows = table("place", "number", title=f"A person of {counted(len(who.one.identifiers), 'identifier')}")
-    for name, number in found.items():
-        rows.add_row(name.replace("_", " "), f"{number:,}")
+    rows = table(
+        "place",
+        "number",
+        title=_("A person of {identifiers}", identifiers=counted(len(who.one.identifiers), "identifier")),
+    )
+    for name, count in found.items():
+        rows.add_row(name.replace("_", " "), number(count))
     out().print(rows)
     show_reach(container.people.finder.reach(who.one))
 
@@ -321,24 +335,31 @@ def recipients(container: Container, who: Meant, requests: RequestOf) -> None:
 
 def in_words(found: Received) -> str:
     """The recipients, on one line."""
-    return ", ".join(recipients_in(found)) or "no recipient is on record"
+    return ", ".join(recipients_in(found)) or _("no recipient is on record")
 
 
 def show_received(found: Received) -> None:
     """Print who received what."""
     console = out()
     if not found.readings and not found.exports:
-        console.print("No recipient is on record.")
+        console.print(_("No recipient is on record."))
         return
     rows = table("recipient", "for", "how", "readings", "first", "last")
     for one in found.readings:
         rows.add_row(
-            one.name, one.purpose or one.activity or "not said", one.way, f"{one.number:,}", one.first, one.last
+            one.name, one.purpose or one.activity or _("not said"), one.way, number(one.number), one.first, one.last
         )
     if found.readings:
         console.print(rows)
     for export in found.exports:
-        console.print(f"{export.package}, for {', '.join(export.recipients) or 'nobody named'} ({instant(export.at)})")
+        console.print(
+            _(
+                "{package}, for {recipients} ({at})",
+                package=export.package,
+                recipients=", ".join(export.recipients) or _("nobody named"),
+                at=instant(export.at),
+            )
+        )
 
 
 COMMANDS = (person,)

@@ -21,8 +21,8 @@ from app.commands.person import (
 )
 from app.commands.purpose import purpose_option
 from app.commands.screen import out
+from app.commands.words import N_, _, counted, number
 from app.core.atomic_file import new_file
-from app.core.counted import counted
 from app.core.errors import FileRefused
 from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
 from app.people.access_package.subject_access_export import Progress as Stage
@@ -30,9 +30,9 @@ from app.people.finding.pseudonyms import IdentifiedDataSubject
 
 _STAGES = {
     "statements": "statements",
-    "references": "statements that refer to them",
+    "references": N_("statements that refer to them"),
     "documents": "documents",
-    "audit": "entries of the audit log",
+    "audit": N_("entries of the audit log"),
 }
 
 
@@ -79,14 +79,14 @@ def access(container: Container, who: Meant, target: Path, requests: RequestOf) 
         for_each(who, act)
     else:
         if target.is_dir():
-            raise click.UsageError("--to is a file; a folder goes with --each.")
+            raise click.UsageError(_("--to is a file; a folder goes with --each."))
         console.print(f"{target}: {counted(_write(container, who.one, target, requests.one), 'byte')}.")
         show_reach(container.people.finder.reach(who.one))
     console.print(
-        "Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too."
+        _("Begin with index.fr.html or index.en.html in it. What was noted on requests of the person is in it, too.")
     )
     console.print(
-        "It holds personal data: give it to that person, or to those who answer for them, and delete it here."
+        _("It holds personal data: give it to that person, or to those who answer for them, and delete it here.")
     )
 
 
@@ -95,10 +95,12 @@ def _write(container: Container, who: IdentifiedDataSubject, target: Path, reque
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     length = 0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Reading", total=None)
+        task = bar.add_task(_("Reading"), total=None)
 
         def report(stage: Stage) -> None:
-            bar.update(task, description=f"Read: {stage.done:,} {_STAGES[stage.stage]}")
+            bar.update(
+                task, description=_("Read: {count} {what}", count=number(stage.done), what=_(_STAGES[stage.stage]))
+            )
 
         # The name is tried before anything is read, and nothing has it before all is written.
         with new_file(target) as file:

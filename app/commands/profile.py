@@ -14,8 +14,8 @@ from rich.text import Text
 from app.commands import check
 from app.commands.container import Container
 from app.commands.screen import out, table
+from app.commands.words import _, counted, number
 from app.core import contracts
-from app.core.counted import counted
 from app.core.errors import FileRefused, NotFound, ProfileInvalid
 from app.standards.france.mef import Edition, school_year
 from app.standards.profiles import sessions
@@ -46,22 +46,37 @@ def add(container: Container, file: Path) -> None:
     added = container.traces.profiles.add(document, actor="cli:profile add")
     patterns = sum(pattern.primary for pattern in added.patterns)
     click.echo(
-        f"{added.id}: version {added.version}, {_several(len(added.templates), 'statement template')}, "
-        f"{_several(patterns, 'primary pattern')}"
+        _(
+            "{id}: version {version}, {templates}, {patterns}",
+            id=added.id,
+            version=added.version,
+            templates=counted(len(added.templates), "statement template"),
+            patterns=counted(patterns, "primary pattern"),
+        )
     )
     if not added.templates:
-        click.echo("It has no statement templates: no statement is held to it, and each is `unmatched`.", err=True)
+        click.echo(_("It has no statement templates: no statement is held to it, and each is `unmatched`."), err=True)
     others = [each for each in container.traces.profiles.list() if each.id != added.id]
     left_out = sorted({iri for each in sessions.compile(added, others) for iri in each.unresolved})
     if left_out:
         click.echo(
-            "Some patterns are not followed: no loaded profile defines what they name, or too much is open in them at "
-            f"once: {', '.join(left_out)}. Load what is missing, then this profile again.",
+            _(
+                "Some patterns are not followed: no loaded profile defines what they name, or too much is open "
+                "in them at once: {left_out}. Load what is missing, then this profile again.",
+                left_out=", ".join(left_out),
+            ),
             err=True,
         )
     found = lint(document, list(_at_hand(others).values()))
     if found:
-        click.echo(f"{_counted(found)}: `sillage profile lint {shlex.quote(str(file))} --loaded` shows them.", err=True)
+        click.echo(
+            _(
+                "{findings}: `sillage profile lint {file} --loaded` shows them.",
+                findings=_counted(found),
+                file=shlex.quote(str(file)),
+            ),
+            err=True,
+        )
 
 
 @profile.command("lint")
@@ -95,7 +110,7 @@ def lint_(
             screen.print(Text(f"{finding.severity}", _STYLES[finding.severity]), finding.pointer or "/")
             screen.print(f"  {finding.message} {finding.advice}")
             screen.print(f"  [{finding.rule}, {finding.section}]")
-        screen.print(_counted(found) if found else "Nothing found.")
+        screen.print(_counted(found) if found else _("Nothing found."))
     if any(strict or finding.severity is Severity.ERROR for finding in found):
         sys.exit(1)
 
@@ -179,7 +194,7 @@ def report(container: Container, source: str | None) -> None:
     rows = table("source", "template", "verdict")
     rows.add_column("statements", justify="right")
     for row in container.traces.profiles.counts(source):
-        rows.add_row(row.source, row.template or "(whole statements)", row.outcome, f"{row.statements:,}")
+        rows.add_row(row.source, row.template or _("(whole statements)"), row.outcome, number(row.statements))
     out().print(rows)
     standings = container.traces.sessions.standings(source)
     if not standings:
@@ -187,7 +202,7 @@ def report(container: Container, source: str | None) -> None:
     rows = table("source", "pattern", "in order of", "outcome")
     rows.add_column("sessions", justify="right")
     for each in standings:
-        rows.add_row(each.source, each.pattern, _ORDERS[each.live], each.outcome, f"{each.sessions:,}")
+        rows.add_row(each.source, each.pattern, _ORDERS[each.live], each.outcome, number(each.sessions))
     out().print(rows)
     rows = table("source", "in order of", "went wrong: wanted", "found")
     rows.add_column("sessions", justify="right")
@@ -197,9 +212,9 @@ def report(container: Container, source: str | None) -> None:
         rows.add_row(
             each_break.source,
             _ORDERS[each_break.live],
-            wanted or "nothing more",
-            found or "no template",
-            f"{each_break.sessions:,}",
+            wanted or _("nothing more"),
+            found or _("no template"),
+            number(each_break.sessions),
         )
     out().print(rows)
 
@@ -223,8 +238,12 @@ def follow(container: Container, source: str | None, again: bool) -> None:
                 container.traces.sessions.restart(each.id)
         done = container.traces.sessions.run(chosen, lease.check)
     click.echo(
-        f"{counted(done.statements, 'statement')}, {counted(done.sessions, 'session')}, "
-        f"{done.reordered:,} put in order anew"
+        _(
+            "{statements}, {sessions}, {reordered} put in order anew",
+            statements=counted(done.statements, "statement"),
+            sessions=counted(done.sessions, "session"),
+            reordered=number(done.reordered),
+        )
     )
 
 
@@ -254,7 +273,9 @@ def _at_hand(loaded: Sequence[Profile]) -> dict[str, Profile]:
 def _edition(file: Path) -> Edition:
     day = school_year(file.name)
     if day is None:
-        raise click.UsageError("The name of the nomenclature tells no school year: name it such as mef-2025-2026.csv.")
+        raise click.UsageError(
+            _("The name of the nomenclature tells no school year: name it such as mef-2025-2026.csv.")
+        )
     return Edition(day, nomenclatures.read(_bytes(file)))
 
 
@@ -271,11 +292,7 @@ def _own() -> dict[str, Profile]:
 
 def _counted(found: Sequence[Finding]) -> str:
     errors = sum(finding.severity is Severity.ERROR for finding in found)
-    return f"{_several(errors, 'error')}, {_several(len(found) - errors, 'warning')}"
-
-
-def _several(count: int, thing: str) -> str:
-    return f"{count} {thing}{'s' * (count != 1)}"
+    return f"{counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}"
 
 
 COMMANDS = (profile,)

@@ -17,8 +17,8 @@ from app.commands.given import Moment, Number
 from app.commands.person import NO_REQUEST, Meant, data_subject_options, for_each, read_request_ids
 from app.commands.purpose import purpose_option
 from app.commands.screen import instant, out, table
+from app.commands.words import _, counted, detail, number, title
 from app.core.atomic_file import new_file
-from app.core.counted import counted
 from app.core.errors import PartlyDone, SillageError
 from app.core.personal_data import GIVEN, DeclaredFile, Impersonal
 from app.operations.figures import YearFigures
@@ -64,11 +64,11 @@ def open_request(
         return container.people.requests.open(kind, one, received=day, note=note, actor="cli:request open")
 
     def describe(found: DataSubjectRequest) -> str:
-        return f"Request {found.id} is open; its answer is due by {found.due}."
+        return _("Request {id} is open; its answer is due by {due}.", id=found.id, due=found.due)
 
     if not who.each:
         if list_to is not None:
-            raise click.UsageError("--cases-to goes with --each.")
+            raise click.UsageError(_("--cases-to goes with --each."))
         out().print(describe(act(who.one)))
     elif list_to is None:
         for_each(who, lambda _, one: describe(act(one)), shown=True)
@@ -98,7 +98,7 @@ def _open_each(
         except PartlyDone as some:
             failed = some
         written.write("".join(f"{each}\n" for each in listed).encode())
-    out().print(f"The ids of the requests are in {file}, in the order of the agents: --cases takes it.")
+    out().print(_("The ids of the requests are in {file}, in the order of the agents: --cases takes it.", file=file))
     if failed is not None:
         raise failed
 
@@ -110,7 +110,7 @@ def requests_argument(command: Callable[..., object]) -> Callable[..., Any]:
     def with_ids(*given: object, ids: tuple[str, ...], listed: Path | None, **named: object) -> object:
         read = () if listed is None else tuple(one for one in read_request_ids(listed) if one != NO_REQUEST)
         if bool(ids) == (listed is not None):
-            raise click.UsageError("Give the ids of requests, or --cases FILE.")
+            raise click.UsageError(_("Give the ids of requests, or --cases FILE."))
         return command(*given, ids=tuple(dict.fromkeys(ids or read)), **named)
 
     made: Callable[..., Any] = with_ids
@@ -184,7 +184,15 @@ def _take(ids: Sequence[str], step: Callable[[str], DataSubjectRequest], note: s
             _show(step(id))
         except SillageError as error:
             failed += 1
-            out().print(f"Request {id}: not done. {error.title}: {error.detail} ({error.code})")
+            out().print(
+                _(
+                    "Request {id}: not done. {title}: {detail} ({code})",
+                    id=id,
+                    title=title(error),
+                    detail=detail(error.detail),
+                    code=error.code,
+                )
+            )
     _warn(note)
     if failed:
         raise PartlyDone(
@@ -198,7 +206,7 @@ def _days(_context: click.Context, _option: click.Parameter, given: str | None) 
         return None
     found = re.fullmatch(r"([0-9]{1,4})d", given)
     if found is None:
-        raise click.BadParameter("a number of days, for example 7d")
+        raise click.BadParameter(_("a number of days, for example 7d"))
     return int(found[1])
 
 
@@ -213,16 +221,24 @@ def list_requests(container: Container, due_within: int | None, statuses: tuple[
     """List requests, the most urgent first; without a word on whose they are. And how many are late, or were."""
     rows = table("id", "kind", "status", "received", "due", "answered")
     for one in container.people.requests.list(statuses or PENDING, due_within):
-        due = Text(f"{one.due} (late)" if one.overdue else str(one.due), style="red" if one.overdue else "")
+        due = Text(_("{due} (late)", due=one.due) if one.overdue else str(one.due), style="red" if one.overdue else "")
         late = one.answered is not None and one.late
-        answered = Text(f"{one.answered or '-'}{' (late)' if late else ''}", style="red" if late else "")
+        answered = Text(
+            _("{answered} (late)", answered=one.answered) if late else str(one.answered or "-"),
+            style="red" if late else "",
+        )
         rows.add_row(one.id, one.kind, one.status, str(one.received), due, answered)
     console = out()
     console.print(rows)
     standing = container.people.requests.standing()
     console.print(
-        f"{counted(standing.pending, 'request waits', 'requests wait')} for an answer: {standing.overdue:,} late, "
-        f"{standing.due_soon:,} due soon. Of those kept, answered late: {standing.answered_late:,}."
+        _(
+            "{wait} for an answer: {overdue} late, {due_soon} due soon. Of those kept, answered late: {answered_late}.",
+            wait=counted(standing.pending, "request waits", "requests wait"),
+            overdue=number(standing.overdue),
+            due_soon=number(standing.due_soon),
+            answered_late=number(standing.answered_late),
+        )
     )
 
 
@@ -235,21 +251,28 @@ def show(container: Container, id: str) -> None:
     found = container.people.requests.show(id, actor="cli:request show")
     console = out()
     for name, value in (
-        ("request", found.id),
-        ("kind", found.kind),
-        ("status", found.status),
-        ("received", found.received),
-        ("due", found.due),
-        ("extended", found.extended or "no"),
-        ("answered", "-" if found.answered is None else f"{found.answered}{' (late)' if found.late else ''}"),
+        (_("request"), found.id),
+        (_("kind"), found.kind),
+        (_("status"), found.status),
+        (_("received"), found.received),
+        (_("due"), found.due),
+        (_("extended"), found.extended or _("no")),
+        (
+            _("answered"),
+            "-"
+            if found.answered is None
+            else _("{answered} (late)", answered=found.answered)
+            if found.late
+            else str(found.answered),
+        ),
     ):
-        console.print(f"{name:9} {value}")
+        console.print(f"{name:10} {value}")
     for identifier in found.identifiers:
-        console.print(f"person    {identifier}")
+        console.print(f"{_('person'):10} {identifier}")
     rows = table("at", "step", "by", "note")
     label = container.people.recipients.labels()
     for place, step in enumerate(found.steps):
-        what = f"{step.what} (after the answer)" if found.after_answer(place) else step.what
+        what = _("{what} (after the answer)", what=step.what) if found.after_answer(place) else step.what
         rows.add_row(instant(step.at), what, label(step.by), step.note or in_words(step.detail))
     console.print(rows)
 
@@ -268,11 +291,13 @@ def figures(container: Container, year: int) -> None:
         days = "-" if one.median_days is None else f"{one.median_days:g}"
         counts = (one.opened, one.done, one.refused, one.extended, one.late)
         rows.add_row(one.kind, *map(str, counts), days, str(one.waiting), str(one.overdue))
-    rows.title = f"{found.year}, until {found.until}"
+    rows.title = _("{year}, until {until}", year=found.year, until=found.until)
     console.print(rows)
     console.print(
-        "Opened and extended: of those received in the year. Done, refused, answered late, median days from receipt to "
-        "answer: of those answered in it. Waiting, overdue: on its last day, or today."
+        _(
+            "Opened and extended: of those received in the year. Done, refused, answered late, median days from "
+            "receipt to answer: of those answered in it. Waiting, overdue: on its last day, or today."
+        )
     )
     for line in _figure_lines(found):
         console.print(line)
@@ -288,49 +313,73 @@ def in_words(detail: object) -> str:
         )
         return ", ".join(part for part in parts if part)
     if isinstance(detail, list | tuple):
-        return ", ".join(map(in_words, detail)) or "nobody"
-    return f"{detail:,}" if isinstance(detail, int) else str(detail)
+        return ", ".join(map(in_words, detail)) or _("nobody")
+    return number(detail) if isinstance(detail, int) else str(detail)
 
 
 def _figure_lines(found: YearFigures) -> list[str]:
-    lines = [f"Persons erased: {found.erasures:,}."]
+    lines = [_("Persons erased: {erasures}.", erasures=number(found.erasures))]
     if found.erasures_repeated:
-        lines[0] += f" Repeated by a restore, and not counted: {found.erasures_repeated:,}."
+        lines[0] += _(
+            " Repeated by a restore, and not counted: {erasures_repeated}.",
+            erasures_repeated=number(found.erasures_repeated),
+        )
     lines.append(
-        f"Now: identifiers restricted: {found.restricted:,}; that object to research: {found.objecting:,}; whose new "
-        f"statements are refused: {found.refusing:,}. A person known by two counts twice."
+        _(
+            "Now: identifiers restricted: {restricted}; that object to research: {objecting}; whose new "
+            "statements are refused: {refusing}. A person known by two counts twice.",
+            restricted=number(found.restricted),
+            objecting=number(found.objecting),
+            refusing=number(found.refusing),
+        )
     )
     kept = found.retention
     if kept is None:
-        lines.append("Deleted by retention: no run in this year is on record.")
+        lines.append(_("Deleted by retention: no run in this year is on record."))
     else:
         lines.append(
-            f"Deleted by retention: {counted(kept.statements, 'statement')}, {counted(kept.documents, 'document')}; "
-            f"{counted(kept.runs, 'run')}, {kept.first:%Y-%m-%d} to {kept.last:%Y-%m-%d}."
+            _(
+                "Deleted by retention: {statements}, {documents}; {runs}, {first:%Y-%m-%d} to {last:%Y-%m-%d}.",
+                statements=counted(kept.statements, "statement"),
+                documents=counted(kept.documents, "document"),
+                runs=counted(kept.runs, "run"),
+                first=kept.first,
+                last=kept.last,
+            )
         )
     lines.append(
-        f"Deleted on the operator's word: {counted(found.acts_statements, 'statement')}, "
-        f"{counted(found.acts_documents, 'document')}, "
-        f"by {counted(found.acts, 'certificate')}."
+        _(
+            "Deleted on the operator's word: {statements}, {documents}, by {certificates}.",
+            statements=counted(found.acts_statements, "statement"),
+            documents=counted(found.acts_documents, "document"),
+            certificates=counted(found.acts, "certificate"),
+        )
     )
     if found.requests_since > date(found.year, 1, 1):
-        lines.append(f"Answered requests received before {found.requests_since} were removed for their age.")
+        lines.append(
+            _(
+                "Answered requests received before {requests_since} were removed for their age.",
+                requests_since=found.requests_since,
+            )
+        )
     if found.retention_since is not None and found.retention_since > date(found.year, 1, 1):
-        lines.append(f"Runs of retention are on record since {found.retention_since}.")
-    lines.append("Breaches are not counted here: they are in the controller's own register (GDPR art. 33(5)).")
+        lines.append(
+            _("Runs of retention are on record since {retention_since}.", retention_since=found.retention_since)
+        )
+    lines.append(_("Breaches are not counted here: they are in the controller's own register (GDPR art. 33(5))."))
     return lines
 
 
 def _warn(note: str) -> None:
     if note:
         # GDPR art. 15: notes on a person are data of theirs.
-        out().print("What you noted is personal data: it is handed over with the person's subject access export.")
+        out().print(_("What you noted is personal data: it is handed over with the person's subject access export."))
 
 
 def _show(found: DataSubjectRequest) -> None:
-    until = f"; its answer is due by {found.due}" if found.pending else ""
-    late = f", answered late: it was due by {found.due}" if found.late and not found.pending else ""
-    out().print(f"Request {found.id} is {found.status}{until}{late}.")
+    until = _("; its answer is due by {due}", due=found.due) if found.pending else ""
+    late = _(", answered late: it was due by {due}", due=found.due) if found.late and not found.pending else ""
+    out().print(_("Request {id} is {status}{until}{late}.", id=found.id, status=found.status, until=until, late=late))
 
 
 COMMANDS = (request,)

@@ -15,7 +15,7 @@ from app.commands import screen
 from app.commands.container import Container
 from app.commands.given import Moment
 from app.commands.purpose import purpose_option
-from app.core.counted import agreed, counted
+from app.commands.words import _, counted, spoken
 
 _DAY = Moment()
 
@@ -34,21 +34,32 @@ def aggregate_run(container: Container) -> None:
         summary = counting.run(progress=report)
     console = screen.out()
     done = counted(summary.statements, "statement")
-    console.print(f"{done} counted, through {screen.instant(summary.through)}")
+    console.print(_("{done} counted, through {through}", done=done, through=screen.instant(summary.through)))
     if summary.corrected:
-        console.print(f"{counted(summary.corrected, 'month')} counted again: statements in them were voided or deleted")
+        console.print(
+            _(
+                "{months} counted again: statements in them were voided or deleted",
+                months=counted(summary.corrected, "month"),
+            )
+        )
     if summary.waiting:
         console.print(
-            f"{counted(summary.waiting, 'cell')} with changes that wait: too few learners stand behind what would be "
-            "seen"
+            _(
+                "{cells} with changes that wait: too few learners stand behind what would be seen",
+                cells=counted(summary.waiting, "cell"),
+            )
         )
     if summary.late:
         console.print(
-            f"{counted(summary.late, 'statement')} came too late, for months whose learner keys are destroyed: not "
-            "counted"
+            _(
+                "{statements} came too late, for months whose learner keys are destroyed: not counted",
+                statements=counted(summary.late, "statement"),
+            )
         )
     if summary.settled:
-        console.print(f"{counted(summary.settled, 'month')} settled: learner keys destroyed, figures kept")
+        console.print(
+            _("{months} settled: learner keys destroyed, figures kept", months=counted(summary.settled, "month"))
+        )
 
 
 @aggregate.command("status")
@@ -60,7 +71,7 @@ def aggregate_status(container: Container) -> None:
         rows.add_row(
             line.definition.name,
             str(line.definition.version),
-            "never run to the end" if line.as_of is None else screen.instant(line.as_of),
+            _("never run to the end") if line.as_of is None else screen.instant(line.as_of),
             str(line.months),
             str(line.settled),
             str(line.late),
@@ -73,11 +84,11 @@ def aggregate_status(container: Container) -> None:
 @click.pass_obj
 def aggregate_list(container: Container) -> None:
     """List the aggregates with their dimensions and measures."""
-    rows = screen.table("aggregate", "title / titre", "period", "dimensions", "measures")
+    rows = screen.table("aggregate", "title", "period", "dimensions", "measures")
     for definition in container.research.aggregates.definitions():
         rows.add_row(
             definition.id,
-            f"{definition.title.en} / {definition.title.fr}",
+            definition.title.fr if spoken() == "fr" else definition.title.en,
             definition.period,
             ", ".join(definition.dimension_names),
             ", ".join(measure.name for measure in definition.measures),
@@ -125,10 +136,15 @@ def export(
             progress=report,
         )
     console = screen.out()
-    console.print(str(package.path) if package.new else f"{package.path} (was there already, unchanged)")
+    console.print(str(package.path) if package.new else _("{path} (was there already, unchanged)", path=package.path))
     for name, rows in package.rows.items():
         console.print(f"  {name}: {counted(rows, 'cell')}")
-    console.print(f"  {package.hidden:,} of them {agreed(package.hidden, 'is', 'are')} hidden (small groups)")
+    console.print(
+        _(
+            "  of these, {hidden} (small groups)",
+            hidden=counted(package.hidden, "is hidden", "are hidden"),
+        )
+    )
 
 
 COMMANDS = (aggregate, export)

@@ -24,6 +24,7 @@ from app.commands.person import (
 )
 from app.commands.purpose import purpose_option
 from app.commands.screen import out
+from app.commands.words import _
 from app.core.errors import FileRefused
 from app.people.finding.pseudonyms import IdentifiedDataSubject
 
@@ -45,10 +46,10 @@ def restrict(container: Container, who: Meant, requests: RequestOf) -> None:
         container.people.restriction.restrict(one, actor="cli:person restrict", request=request)
 
     if who.each:
-        for_each(who, lambda place, one: _with_recipients(container, "restricted", act, one, requests.at(place)))
+        for_each(who, lambda place, one: _with_recipients(container, _("restricted"), act, one, requests.at(place)))
         return
     act(who.one, requests.one)
-    out().print("Restricted, in every process that serves. Jobs follow with their next step.")
+    out().print(_("Restricted, in every process that serves. Jobs follow with their next step."))
     _tell(container, who.one, "cli:person restrict", requests.one)
 
 
@@ -62,7 +63,7 @@ def unrestrict(container: Container, who: Meant, requests: RequestOf) -> None:
 
     def act(one: IdentifiedDataSubject, request: str | None) -> str:
         lifted = container.people.restriction.lift(one, actor="cli:person unrestrict", request=request)
-        return "The restriction is lifted." if lifted else "This person was not restricted."
+        return _("The restriction is lifted.") if lifted else _("This person was not restricted.")
 
     _act(container, who, requests, act)
 
@@ -92,22 +93,24 @@ def object_to(
             one, purposes=purposes, refuse_new=refuse_new, actor="cli:person object", request=request
         )
 
-    said = f"objects to {', '.join(purposes)}"
+    said = _("objects to {purposes}", purposes=", ".join(purposes))
     if who.each:
         for_each(
-            who, lambda place, one: _with_recipients(container, said, act, one, requests.at(place), "they received")
+            who, lambda place, one: _with_recipients(container, said, act, one, requests.at(place), _("they received"))
         )
     else:
         act(who.one, requests.one)
-        out().print(f"The objection to {', '.join(purposes)} is noted.")
+        out().print(_("The objection to {purposes} is noted.", purposes=", ".join(purposes)))
         # GDPR art. 19 is on rectification, erasure and restriction.
-        out().print("These received the data; whether to tell them of an objection is for the controller to say:")
+        out().print(_("These received the data; whether to tell them of an objection is for the controller to say:"))
         show_received(container.people.disclosures.of(who.one, actor="cli:person object", request=requests.one))
         show_reach(container.people.finder.reach(who.one))
     if refuse_new:
         out().print(
-            "New statements are refused, and with each the whole batch that it came in (403, with its place): the tool "
-            "sends the others again without it. Tell whoever runs the tool."
+            _(
+                "New statements are refused, and with each the whole batch that it came in (403, with its place): the "
+                "tool sends the others again without it. Tell whoever runs the tool."
+            )
         )
 
 
@@ -123,7 +126,7 @@ def withdraw_objection(container: Container, who: Meant, requests: RequestOf) ->
         withdrawn = container.people.restriction.withdraw_objection(
             one, actor="cli:person withdraw-objection", request=request
         )
-        return "The objection is withdrawn." if withdrawn else "This person had not objected."
+        return _("The objection is withdrawn.") if withdrawn else _("This person had not objected.")
 
     _act(container, who, requests, act)
 
@@ -137,11 +140,15 @@ def standing(container: Container, who: Meant) -> None:
 
     def lines(one: IdentifiedDataSubject) -> list[tuple[str, str]]:
         found = container.people.restriction.standing(one, actor="cli:person standing")
-        since = "no" if found.restricted is None else f"since {found.restricted:%Y-%m-%d %H:%M:%SZ}"
+        since = (
+            _("no")
+            if found.restricted is None
+            else _("since {restricted:%Y-%m-%d %H:%M:%SZ}", restricted=found.restricted)
+        )
         return [
-            ("restricted", since),
-            ("objects to", ", ".join(found.objects) or "nothing"),
-            ("new statements", "refused" if found.refuses else "stored"),
+            (_("restricted"), since),
+            (_("objects to"), ", ".join(found.objects) or _("nothing")),
+            (_("new statements"), _("refused") if found.refuses else _("stored")),
         ]
 
     if who.each:
@@ -174,16 +181,16 @@ def _with_recipients(
     act: Callable[[IdentifiedDataSubject, str | None], None],
     one: IdentifiedDataSubject,
     request: str | None,
-    heading: str = "to be told",
+    heading: str | None = None,
 ) -> str:
     act(one, request)
     found = container.people.disclosures.of(one, actor="cli:person recipients", request=request)
-    return f"{done}; {heading}: {in_words(found)}{in_short(container.people.finder.reach(one))}"
+    return f"{done}; {heading or _('to be told')}: {in_words(found)}{in_short(container.people.finder.reach(one))}"
 
 
 def _tell(container: Container, who: IdentifiedDataSubject, actor: str, request: str | None) -> None:
     show_reach(container.people.finder.reach(who))
-    out().print("Tell whoever received the data (GDPR art. 19):")
+    out().print(_("Tell whoever received the data (GDPR art. 19):"))
     show_received(container.people.disclosures.of(who, actor=actor, request=request))
 
 
@@ -200,8 +207,10 @@ def rectify(container: Container, statement: UUID, file: Path, request: str | No
     except OSError:
         raise FileRefused("The file of the right statement cannot be read.") from None
     done = container.people.rectification.rectify(statement, content, actor="cli:person rectify", request=request)
-    out().print(f"Stored as {done.statement}; {done.voiding} voids the wrong one.")
-    out().print("Tell whoever received the wrong one (GDPR art. 19):")
+    out().print(
+        _("Stored as {statement}; {voiding} voids the wrong one.", statement=done.statement, voiding=done.voiding)
+    )
+    out().print(_("Tell whoever received the wrong one (GDPR art. 19):"))
     show_received(container.people.disclosures.of_statement(statement, actor="cli:person rectify", request=request))
 
 

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from app.commands.words import _
 
 # Nobody reads a pipe or a file in columns of 80: what goes there is not cut.
 _WIDE = 400
@@ -34,9 +36,20 @@ def out() -> Console:
     return _Screen(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 
 
+class _Table(Table):
+    """A table whose columns are headed in the language that is spoken."""
+
+    def add_column(self, header: RenderableType = "", *given: Any, **named: Any) -> None:
+        """A column; its heading is marked for translation by being given here."""
+        super().add_column(_(header) if isinstance(header, str) and header else header, *given, **named)
+
+
 def table(*columns: str, title: str | None = None) -> Table:
-    """A table that folds long values rather than hide them; its cells are text, or ``Text`` where they have a style."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    """A table that folds long values rather than hide them; its cells are text, or ``Text`` where they have a style.
+
+    Columns are English, and shown in the language that is spoken.
+    """
+    made = _Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from app.commands.screen import out
+from app.commands.words import N_, _
 from app.core.errors import FileRefused
 from app.core.personal_data import GIVEN, DeclaredFile, PersonalFile
 from app.crypto import signing
@@ -32,6 +33,9 @@ FILES = (
 )
 
 
+_WRITTEN = {"receipt": N_("Receipt"), "certificate": N_("Certificate")}
+
+
 def verify_options(command: _F) -> _F:
     """FILE and ``--public-key``, for ``verified``."""
     key = click.option(
@@ -53,7 +57,7 @@ def verified(file: Path, public_key: Path, kind: str) -> Signed:
     signed = signing.verified(
         read(file, f"{kind} or the public key"), signing.parse_public_key(read(public_key, f"{kind} or the public key"))
     )
-    out().print(f"The signature is right: {signed.format}.")
+    out().print(_("The signature is right: {format}.", format=signed.format))
     return signed
 
 
@@ -83,4 +87,4 @@ def write(document: bytes, file: Path, kind: str, *, quiet: bool = False) -> Non
     except OSError:
         raise FileRefused(f"The {kind} cannot be written there. `sillage {kind} write` writes it elsewhere.") from None
     if not quiet:
-        out().print(f"{kind.capitalize()}: {file}")
+        out().print(f"{_(_WRITTEN[kind])}: {file}")

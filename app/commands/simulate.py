@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.commands.given import Moment, Number
-from app.core.counted import counted
+from app.commands.words import _, counted
 from app.core.errors import FileRefused
 from app.core.personal_data import GIVEN, DeclaredFile, Impersonal
 from app.simulation.traces import Trace
@@ -48,7 +48,7 @@ def simulate(seed: int, pupils: int, days: int, start: datetime, source: str | N
             if source in (None, trace.source):
                 target.write(orjson.dumps(trace.statement, option=orjson.OPT_APPEND_NEWLINE))
                 written += 1
-    Console(stderr=True, highlight=False).print(f"{counted(written, 'statement')} written")
+    Console(stderr=True, highlight=False).print(_("{statements} written", statements=counted(written, "statement")))
 
 
 FILES = (DeclaredFile("*", GIVEN, Impersonal("`sillage simulate`: statements of persons who do not exist")),)
@@ -75,15 +75,15 @@ def _target(out: str) -> Iterator[BinaryIO]:
 def _watched(stream: Iterator[Trace], start: date, days: int) -> Iterator[Trace]:
     """The traces, with a progress bar on standard error that moves day by day."""
     bar = Progress(
-        TextColumn("Simulating"),
+        TextColumn(_("Simulating")),
         BarColumn(),
-        TextColumn("day {task.completed:.0f} of {task.total:.0f}"),
+        TextColumn(_("day {task.completed:.0f} of {task.total:.0f}")),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        task = bar.add_task("days", total=days)
+        task = bar.add_task("", total=days)
         today = ""
         for trace in stream:
             moment = str(trace.statement["timestamp"])

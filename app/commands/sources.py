@@ -15,7 +15,7 @@ from app.access.store import StoredCredential
 from app.commands.container import Container
 from app.commands.given import Moment
 from app.commands.screen import instant, out, table
-from app.core.counted import counted
+from app.commands.words import _, counted
 
 _out = out()
 _STANDING = ("scopes", "perimeter", "created", "until", "revoked")
@@ -32,11 +32,11 @@ _REASON = (
 
 
 def _show(credential: NewCredential) -> None:
-    _out.print(f"key     {credential.id}")
-    _out.print(f"secret  {credential.secret}")
+    _out.print(_("key     {id}", id=credential.id))
+    _out.print(_("secret  {secret}", secret=credential.secret))
     if credential.until is not None:
-        _out.print(f"until   {credential.until}")
-    _out.print("Keep the secret now: it is shown this once. / Conservez le secret : il n'est montré qu'une fois.")
+        _out.print(_("until   {until}", until=credential.until))
+    _out.print(_("Keep the secret now: it is shown this once."))
 
 
 @click.group()
@@ -84,7 +84,12 @@ def add(
         actor="cli:source add",
     )
     _out.print(
-        f"Source {registered.id} is registered under {registered.activity}; policy about minors: {registered.minors}."
+        _(
+            "Source {id} is registered under {activity}; policy about minors: {minors}.",
+            id=registered.id,
+            activity=registered.activity,
+            minors=registered.minors,
+        )
     )
     _show(credential)
 
@@ -112,7 +117,7 @@ def change(
 ) -> None:
     """Change the promised profiles, or what becomes of statements; in force everywhere when this returns."""
     if profiles and no_profile:
-        raise click.UsageError("Give --profile or --no-profile, not both.")
+        raise click.UsageError(_("Give --profile or --no-profile, not both."))
     promised = () if no_profile else profiles or None
     changed = container.operations.sources.change(
         id,
@@ -125,8 +130,15 @@ def change(
         actor="cli:source set",
     )
     _out.print(
-        f"Source {changed.id}: mode {changed.mode}, matching {changed.matching}, patterns {changed.patterns}, "
-        f"minors {changed.minors}, profiles {', '.join(changed.profiles) or 'none'}.",
+        _(
+            "Source {id}: mode {mode}, matching {matching}, patterns {patterns}, minors {minors}, profiles {profiles}.",
+            id=changed.id,
+            mode=changed.mode,
+            matching=changed.matching,
+            patterns=changed.patterns,
+            minors=changed.minors,
+            profiles=", ".join(changed.profiles) or _("none"),
+        ),
         markup=False,
     )
 
@@ -165,17 +177,17 @@ def show(container: Container, id: str) -> None:
     shown = container.operations.sources.get(id)
     rows = table("", "")
     for name, value in (
-        ("source", shown.id),
-        ("name", shown.name),
-        ("processing activity", shown.activity),
-        ("registered", instant(round(shown.created.timestamp() * 1_000_000))),
-        ("profiles", ", ".join(shown.profiles) or "none"),
-        ("mode", shown.mode),
-        ("matching", shown.matching),
-        ("patterns", shown.patterns),
-        ("minors", shown.minors),
-        ("closed", f"{shown.closed:%Y-%m-%d}" if shown.closed else "-"),
-        ("reason", shown.minors_reason or ("-" if shown.minors == PSEUDONYMISE else "none on record")),
+        (_("source"), shown.id),
+        (_("name"), shown.name),
+        (_("processing activity"), shown.activity),
+        (_("registered"), instant(round(shown.created.timestamp() * 1_000_000))),
+        (_("profiles"), ", ".join(shown.profiles) or _("none")),
+        (_("mode"), shown.mode),
+        (_("matching"), shown.matching),
+        (_("patterns"), shown.patterns),
+        (_("minors"), shown.minors),
+        (_("closed"), f"{shown.closed:%Y-%m-%d}" if shown.closed else "-"),
+        (_("reason"), shown.minors_reason or ("-" if shown.minors == PSEUDONYMISE else _("none on record"))),
     ):
         rows.add_row(name, value)
     _out.print(rows)
@@ -187,7 +199,7 @@ def show(container: Container, id: str) -> None:
 def revoke(container: Container, id: str) -> None:
     """Revoke one key, or every key of a source; no process accepts it when this returns."""
     count = container.operations.sources.revoke(id, actor="cli:source revoke")
-    _out.print(f"{counted(count, 'credential')} revoked.")
+    _out.print(_("{credentials} revoked.", credentials=counted(count, "credential")))
 
 
 class Place(click.ParamType[Territory]):
@@ -202,7 +214,13 @@ class Place(click.ParamType[Territory]):
         except ValueError:
             kinds = ", ".join(KINDS)
             self.fail(
-                f"{value!r} is no territory. Write kind:code; kinds are {kinds}, a school by its UAI.", param, ctx
+                _(
+                    "{value!r} is no territory. Write kind:code; kinds are {kinds}, a school by its UAI.",
+                    value=value,
+                    kinds=kinds,
+                ),
+                param,
+                ctx,
             )
 
 
@@ -257,7 +275,7 @@ def add_credential(
     lies outside is refused to it, and so is what knows no such limits.
     """
     if role is None and owner is None and not wanted:
-        raise click.UsageError("Give --role, --source or --scope.")
+        raise click.UsageError(_("Give --role, --source or --scope."))
     granted = wanted or (scopes.ROLES[role] if role else scopes.SOURCE_DEFAULT)
     _show(
         container.operations.sources.issue(
@@ -302,7 +320,7 @@ def list_credentials(container: Container, ending: bool) -> None:
 def revoke_credential(container: Container, id: str) -> None:
     """Revoke one key; no process accepts it when this returns."""
     count = container.operations.sources.revoke(id, actor="cli:credential revoke")
-    _out.print(f"{counted(count, 'credential')} revoked.")
+    _out.print(_("{credentials} revoked.", credentials=counted(count, "credential")))
 
 
 def _standing(container: Container, credential: StoredCredential) -> tuple[str, str, str, str, str]:

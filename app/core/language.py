@@ -40,6 +40,22 @@ def translations(locales: Path, language: str) -> NullTranslations:
     return Translations(compiled)
 
 
+@cache
+def catalogue(locales: Path, language: str) -> Mapping[str | tuple[str, str], str]:
+    """Every message of a catalogue, with its translation; of one that counts, both forms, and that for one."""
+    with (locales / f"{language}.po").open("rb") as file:
+        found = pofile.read_po(file, locale=language)
+    made: dict[str | tuple[str, str], str] = {}
+    for each in found:
+        said = each.string if isinstance(each.string, str) else (each.string or ("",))[0]
+        if isinstance(each.id, str):
+            made[each.id] = said
+        else:
+            made[each.id[0], each.id[1]] = said
+    made.pop("", None)
+    return made
+
+
 def number(value: float, language: str) -> str:
     """A number as the language writes it."""
     return numbers.format_decimal(value, locale=LOCALES[language])

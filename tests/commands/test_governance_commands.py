@@ -254,8 +254,8 @@ def test_what_is_old_is_removed_from_the_log_when_told(
     old = Audit(AuditRepository(store), vault, lambda: clock.now_us() - 400 * DAY_US, os.urandom)
     old.append(AUDIT_READ, "cli:old", {})
     old.close()
-    assert "3 entries of 1 chain would be removed" in run(container, governance.audit, "trim")
-    assert "3 entries of 1 chain were removed" in run(container, governance.audit, "trim", "--execute")
+    assert "of 1 chain: 3 entries would be removed" in run(container, governance.audit, "trim")
+    assert "of 1 chain: 3 entries were removed" in run(container, governance.audit, "trim", "--execute")
     shown = run(container, governance.audit, "verify")
     assert "were removed for their age" in shown
     assert "intact" in shown

@@ -63,6 +63,7 @@ OTHERS = {
     *(f"backup {act}" for act in ("create", "verify")),
     *(f"aggregate {act}" for act in ("run", "status", "list")),
     *(f"jobs {act}" for act in ("list", "history", "run")),
+    *(f"mail {act}" for act in ("test", "list")),
     "restore",
     "tombstones export",
     "serve",

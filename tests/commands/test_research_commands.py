@@ -71,7 +71,7 @@ def test_export_writes_where_told(container: Container, tmp_path: Path) -> None:
     (package,) = (tmp_path / "out").iterdir()
     assert package.name.startswith("daily_activity-v2-2026-11-01-end-")
     assert (package / "data" / "daily_activity.parquet").is_file()
-    assert "2 of them are hidden" in output
+    assert "of these, 2 are hidden" in output
     assert "was there already" in run(container, "export", *reported)
 
 
