@@ -229,8 +229,9 @@ Outside of `/xAPI`, whoever names `text/html` in `Accept`, as browsers do, gets 
 to do, in English or French, title, code and detail of the error, and the request id to quote. `*/*`, and no `Accept`,
 get the document ([adr/0057](adr/0057-principals-and-pages.md)).
 
-On the command line an error prints its title, the code and the detail, in French where the locale is; the exit code is 2. Codes marked `command` are
-for the command line and for the reasons of `/readyz`; should a request meet one, it is answered with status 500.
+On the command line an error prints its title, the code and the detail, in French where the locale is; the exit code
+is 2. Codes marked `command` are for the command line and for the reasons of `/readyz`; should a request meet one, it is
+answered with status 500.
 
 | code | status | when | title / titre | what to do |
 | --- | --- | --- | --- | --- |
@@ -242,10 +243,10 @@ _COMMANDS_HEAD = f"""{WRITTEN}
 
 `sillage COMMAND`, or `python -m app.cli COMMAND`. [Settings](settings.md) come from the environment; they are
 read first, so a malformed one stops every command. A command that needs the database starts the embedded one when no
-MongoDB is configured, and lets go of it at its end. Help, messages and
-questions are in French where the locale is (`LC_ALL`, `LC_MESSAGES` or `LANG`, and `LANGUAGE`), else in English; names, codes and JSON are
-the same. Exit codes: 0 done, 1 something was found wrong (`profile lint`,
-`profile check`), 2 an [error](errors.md) or wrong usage, 3 a worker of `serve` could not start, 130 stopped by Ctrl-C.
+MongoDB is configured, and lets go of it at its end. Help, messages and questions are in French where the locale is
+(`LC_ALL`, `LC_MESSAGES` or `LANG`, and `LANGUAGE`), else in English; names, codes and JSON are the same. Exit codes: 0
+done, 1 something was found wrong (`profile lint`, `profile check`), 2 an [error](errors.md) or wrong usage, 3 a worker
+of `serve` could not start, 130 stopped by Ctrl-C.
 """
 
 

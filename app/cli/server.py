@@ -41,7 +41,7 @@ def init(container: Container) -> None:
     for line in container.keys.provider.kept:
         console.print(line)
     if not container.access.users.list():
-        console.print("Nobody signs in to the pages yet: `sillage user add LOGIN --name NAME --role operator`.")
+        console.print(_("Nobody signs in to the pages yet: `sillage user add LOGIN --name NAME --role operator`."))
 
 
 @click.command()
