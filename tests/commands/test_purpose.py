@@ -64,6 +64,10 @@ OTHERS = {
     *(f"aggregate {act}" for act in ("run", "status", "list")),
     *(f"jobs {act}" for act in ("list", "history", "run")),
     *(f"mail {act}" for act in ("test", "list")),
+    *(
+        f"user {act}"
+        for act in ("add", "invite", "list", "roles", "disable", "enable", "remove", "reset-second-factor")
+    ),
     "restore",
     "tombstones export",
     "serve",
