@@ -17,11 +17,11 @@ from app.commands.container import Container
 from app.commands.given import Moment
 from app.commands.screen import out, table
 from app.commands.sources import Place
-from app.core.counted import counted
+from app.commands.words import N_, _, counted
 from app.core.errors import NotFound
 
 Command = TypeVar("Command", bound=Callable[..., object])
-_OPENS = "Whoever opens this link first has the account: give it to nobody else. It is good once, until {until}."
+_OPENS = N_("Whoever opens this link first has the account: give it to nobody else. It is good once, until {until}.")
 
 
 @click.group()
@@ -69,7 +69,7 @@ def _grants(
     until: datetime | None,
 ) -> list[Grant]:
     if no_end and until is not None:
-        raise click.UsageError("Give --until or --no-end, not both.")
+        raise click.UsageError(_("Give --until or --no-end, not both."))
     platform = container.platform
     ends = None
     if not no_end:
@@ -112,7 +112,7 @@ def add(
     """Make an account for LOGIN, an e-mail address, and send or print a link with which its owner opens it."""
     held = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
     made = container.access.users.add(login, name=name, grants=held, language=language, actor="cli:user add")
-    out().print(f"Account {made.id} is made.")
+    out().print(_("Account {id} is made.", id=made.id))
     _invite(container, made, "cli:user add", print_link=print_link)
 
 
@@ -132,11 +132,13 @@ def _invite(container: Container, account: User, actor: str, *, print_link: bool
 def _show(container: Container, invited: Invited) -> None:
     console, until = out(), f"{invited.ends.astimezone(container.platform.zone):%Y-%m-%d %H:%M}"
     if invited.sent:
-        console.print(f"A link that is good once, until {until}, is on its way to the e-mail address of the login.")
+        console.print(
+            _("A link that is good once, until {until}, is on its way to the e-mail address of the login.", until=until)
+        )
         return
     console.print(invited.link)
-    console.print(_OPENS.format(until=until))
-    console.print("Nothing was sent by e-mail.")
+    console.print(_(_OPENS, until=until))
+    console.print(_("Nothing was sent by e-mail."))
 
 
 @user.command("list")
@@ -147,9 +149,9 @@ def list_users(container: Container) -> None:
     zone = container.platform.zone
     for each in container.access.users.list():
         secrets = container.access.local_sign_in.secrets(each)
-        ways = [*(("password",) if secrets.password else ()), *(("second factor",) if secrets.totp else ())]
+        ways = [*((_("password"),) if secrets.password else ()), *((_("second factor"),) if secrets.totp else ())]
         if container.access.invitations.ends(each) is not None:
-            ways.append("invited")
+            ways.append(_("invited"))
         gone = f"{each.disabled.astimezone(zone):%Y-%m-%d}" if each.disabled else ""
         head = (each.id, each.login, each.name)
         tail = (", ".join(ways) or "-", f"{each.created.astimezone(zone):%Y-%m-%d}", gone)
@@ -174,7 +176,7 @@ def roles(
 ) -> None:
     """Give USER roles, or take some; its sessions end. A role given anew with the same limits gets the new end."""
     if not wanted and not taken:
-        raise click.UsageError("Give --add or --remove.")
+        raise click.UsageError(_("Give --add or --remove."))
     found = _found(container, account)
     given = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
     same = {(grant.role, grant.perimeter) for grant in given}
@@ -182,8 +184,15 @@ def roles(
         grant for grant in found.grants if grant.role.value not in taken and (grant.role, grant.perimeter) not in same
     ]
     changed = container.access.users.give(found.id, [*kept, *given], actor="cli:user roles")
-    names = ", ".join(sorted({grant.role.value for grant in changed.grants})) or "none"
-    out().print(f"Account {changed.id} has {counted(len(changed.grants), 'role')}: {names}. Its sessions have ended.")
+    names = ", ".join(sorted({grant.role.value for grant in changed.grants})) or _("none")
+    out().print(
+        _(
+            "Account {id} has {roles}: {names}. Its sessions have ended.",
+            id=changed.id,
+            roles=counted(len(changed.grants), "role"),
+            names=names,
+        )
+    )
 
 
 @user.command("disable")
@@ -193,7 +202,7 @@ def disable(container: Container, account: str) -> None:
     """Let nobody sign in by the account USER any more; its sessions end."""
     found = container.access.users.disable(_found(container, account).id, actor="cli:user disable")
     container.access.invitations.withdraw(found)
-    out().print(f"Account {found.id} is disabled, and its sessions have ended.")
+    out().print(_("Account {id} is disabled, and its sessions have ended.", id=found.id))
 
 
 @user.command("enable")
@@ -202,7 +211,7 @@ def disable(container: Container, account: str) -> None:
 def enable(container: Container, account: str) -> None:
     """Let the owner of the account USER sign in again."""
     found = container.access.users.enable(_found(container, account).id, actor="cli:user enable")
-    out().print(f"Account {found.id} is enabled.")
+    out().print(_("Account {id} is enabled.", id=found.id))
 
 
 @user.command("remove")
@@ -213,10 +222,10 @@ def remove(container: Container, account: str, yes: bool) -> None:
     """Remove the account USER. The audit log keeps its id, which names nobody."""
     found = _found(container, account)
     if not yes:
-        click.confirm(f"Remove account {found.id}?", abort=True, err=True)
+        click.confirm(_("Remove account {id}?", id=found.id), abort=True, err=True)
     container.access.users.remove(found.id, actor="cli:user remove")
     container.access.invitations.withdraw(found)
-    out().print(f"Account {found.id} is removed.")
+    out().print(_("Account {id} is removed.", id=found.id))
 
 
 @user.command("reset-second-factor")
@@ -230,7 +239,7 @@ def reset_second_factor(container: Container, account: str, print_link: bool) ->
     """
     found = _found(container, account)
     invited = container.access.local_sign_in.reset(found, actor="cli:user reset-second-factor", by_mail=not print_link)
-    out().print(f"Account {found.id} has neither password nor second factor, and its sessions have ended.")
+    out().print(_("Account {id} has neither password nor second factor, and its sessions have ended.", id=found.id))
     _show(container, invited)
 
 
