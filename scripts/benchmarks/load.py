@@ -192,6 +192,13 @@ class Load:
         paths = [f"{self._statements}?{urlencode(query)}" for query in queries]
         return spread(paths, connections, self._caller("GET", lambda path: (path, None)))
 
+    def held(self, queries: Sequence[dict[str, Any]]) -> float:
+        """Statements in an answer to these queries, on average."""
+        connection = Connection(self._target)
+        pages = [connection.call("GET", f"{self._statements}?{urlencode(query)}") for query in queries]
+        connection.close()
+        return sum(len(orjson.loads(page)["statements"]) for page in pages) / len(queries)
+
     def ids(self, count: int) -> list[str]:
         """Ids of the latest statements, at most ``count``."""
         found: list[str] = []

@@ -61,3 +61,6 @@ def test_two_stores_in_turn_are_told_by_their_ratios(server: Server, tmp_path: P
     for row in rows:
         # Two rounds counted, each store in each.
         assert len(row["first"]) == len(row["second"]) == 2  # type: ignore[arg-type]
+    # Each query of the load finds something, in a store whose `since` is of the timestamps too.
+    for name in ("GET by agent, limit 100, 4 connections", "GET by since, limit 100, 4 connections"):
+        assert min(named[name]["held"]) > 0  # type: ignore[type-var, call-overload]
