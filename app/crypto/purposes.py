@@ -13,6 +13,7 @@ after 2^64 of them, one in 2^65.
 from __future__ import annotations
 
 import hmac
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +29,11 @@ from app.core.errors import DecryptionFailed
 KEY_BYTES = 32
 SALT_BYTES = 12
 NONCE_BYTES = 12
+
+# Compressors are not safe to share between threads, and to make one takes longer than to compress a small value.
+_LOCAL = threading.local()
+# One that is kept keeps the memory that its largest value took.
+_MAX_SMALL = 64 * 1024
 
 RandomBytes = Callable[[int], bytes]
 
@@ -70,8 +76,9 @@ class EncryptionKey:
     def encrypt(self, purpose: str, bound: bytes, plain: bytes, random: RandomBytes) -> bytes:
         """Compress and seal with a key of its own, bound to ``bound``."""
         nonce = random(SALT_BYTES + NONCE_BYTES)
-        # A new frame object per call: compressors are not safe to share between threads.
-        return nonce + self._of(purpose, nonce).encrypt(nonce[SALT_BYTES:], zstandard.compress(plain, 3), bound)
+        return nonce + self._of(purpose, nonce).encrypt(
+            nonce[SALT_BYTES:], _compressor(len(plain)).compress(plain), bound
+        )
 
     def decrypt(self, purpose: str, bound: bytes, sealed: bytes) -> bytes:
         """Undo ``encrypt``.
@@ -84,11 +91,27 @@ class EncryptionKey:
             packed = self._of(purpose, nonce).decrypt(nonce[SALT_BYTES:], content, bound)
         except (InvalidTag, ValueError):
             raise DecryptionFailed(f"A sealed value of {purpose.partition(':')[0]} cannot be opened.") from None
-        return zstandard.decompress(packed)
+        return _decompressor().decompress(packed)
 
     def _of(self, purpose: str, nonce: bytes) -> AESGCM:
         # HKDF-Expand, first block: HMAC(key, info || 0x01).
         return AESGCM(hmac.digest(self._derived(f"seal:{purpose}"), nonce[:SALT_BYTES] + b"\x01", "sha256"))
+
+
+def _compressor(length: int) -> zstandard.ZstdCompressor:
+    if length > _MAX_SMALL:
+        return zstandard.ZstdCompressor(level=3)
+    made: zstandard.ZstdCompressor | None = getattr(_LOCAL, "compressor", None)
+    if made is None:
+        made = _LOCAL.compressor = zstandard.ZstdCompressor(level=3)
+    return made
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    made: zstandard.ZstdDecompressor | None = getattr(_LOCAL, "decompressor", None)
+    if made is None:
+        made = _LOCAL.decompressor = zstandard.ZstdDecompressor()
+    return made
 
 
 @dataclass(frozen=True, slots=True)
