@@ -14,7 +14,7 @@ statement or another organisation does not open.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -45,7 +45,7 @@ class _Contexts(NamedTuple):
     """Compressor and decompressors of one thread, by header."""
 
     compressor: zstandard.ZstdCompressor
-    openers: Mapping[bytes, tuple[bytes, zstandard.ZstdDecompressor]]
+    openers: Mapping[bytes, tuple[bytes, Callable[[bytes], bytes]]]
 
 
 class Bodies:
@@ -94,7 +94,7 @@ class Bodies:
                 # The AES-GCM tag already proves integrity, and the dictionary is known.
                 zstandard.ZstdCompressor(dict_data=self._written.dictionary, write_checksum=False, write_dict_id=False),
                 {
-                    form.header: (form.prefix, zstandard.ZstdDecompressor(dict_data=form.dictionary))
+                    form.header: (form.prefix, zstandard.ZstdDecompressor(dict_data=form.dictionary).decompress)
                     for form in self._forms.values()
                 },
             )
@@ -116,24 +116,30 @@ class Bodies:
         return sealed
 
     def decrypt(self, items: Sequence[tuple[UUID, bytes]], keys: Sequence[Cipher]) -> Iterator[bytes | None]:
-        """Undo ``encrypt``, in order.
+        """Undo ``encrypt``, in order; None as ``opener`` says."""
+        opened = self.opener()
+        for (id, sealed), key in zip(items, keys, strict=True):
+            yield opened(id, sealed, key)
+
+    def opener(self) -> Callable[[UUID, bytes, Cipher], bytes | None]:
+        """Decryption in this thread: from statement id, sealed body and key to the exact JSON bytes.
 
         None stands for a body that does not open: damaged, moved, under another key, or of a format that this version
         does not know. One such body does not keep the others from being read.
         """
         openers = self._contexts().openers
-        for (id, sealed), key in zip(items, keys, strict=True):
+
+        def opened(id: UUID, sealed: bytes, key: Cipher) -> bytes | None:
             found = openers.get(sealed[:_HEADER_BYTES])
             if found is None:
-                yield None
-                continue
-            prefix, opener = found
+                return None
+            prefix, decompress = found
             try:
-                packed = key.decrypt(sealed[2:14], sealed[14:], prefix + id.bytes)
-                plain = opener.decompress(packed)
+                return decompress(key.decrypt(sealed[2:14], sealed[14:], prefix + id.bytes))
             except (InvalidTag, ValueError, zstandard.ZstdError):
-                plain = None
-            yield plain
+                return None
+
+        return opened
 
     def moved(
         self, items: Iterable[tuple[UUID, bytes]], old: Iterable[Cipher], new: Iterable[Cipher]

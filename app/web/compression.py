@@ -56,6 +56,8 @@ def _suits(answer: Response) -> bool:
 
 def _chosen() -> str | None:
     """The coding the client wants most: Brotli before gzip, and either before none, where it does not say."""
+    if "HTTP_ACCEPT_ENCODING" not in request.environ:
+        return None
     wanted = request.accept_encodings
     plain = wanted.quality("identity") if "identity" in wanted.values() else 0
     best = max(("br", "gzip"), key=wanted.quality)

@@ -48,6 +48,7 @@ class VersionSpec:
         line: Its first two numbers: every patch of a line speaks to every other.
         schema: The parts of its schema's path under ``schemas/``.
         unsaid_as_written: ``unsaid`` as a member of a statement.
+        unsaid_at_end: The end of a statement that came without a version.
         unknown_as_written: ``unknown`` as a statement without spaces has them.
     """
 
@@ -63,6 +64,7 @@ class VersionSpec:
     line: str = field(init=False)
     schema: tuple[str, ...] = field(init=False)
     unsaid_as_written: bytes = field(init=False)
+    unsaid_at_end: bytes = field(init=False)
     unknown_as_written: tuple[bytes, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class VersionSpec:
             "line": self.name.rpartition(".")[0],
             "schema": ("xapi", self.name, "statement.json"),
             "unsaid_as_written": f',"version":"{self.unsaid}"'.encode(),
+            "unsaid_at_end": f',"version":"{self.unsaid}"}}'.encode(),
             "unknown_as_written": tuple(f'"{name}":'.encode() for name in self.unknown),
         }
         for name, part in made.items():

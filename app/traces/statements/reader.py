@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
@@ -73,30 +74,32 @@ class StatementReader:
     def decrypted_within(self, rows: Sequence[Stored], max_bytes: int | None) -> Decrypted:
         """Decrypt the first of these rows, as ``decrypted``, until there are ``max_bytes`` of JSON; at least one."""
         keys = self._subjects.existing(row.subject for row in rows)
+        decrypt = self._bodies.opener()
         opened: list[Plain] = []
         closed: list[Stored] = []
         total, gone, renewed = 0, 0, False
         while gone < len(rows):
-            rest = [(number, row) for number, row in enumerate(rows[gone:], gone) if row.subject in keys]
-            bodies = self._bodies.decrypt(
-                [(row.id, row.body) for _, row in rest], [keys[row.subject] for _, row in rest]
-            )
-            gone = len(rows)
-            for (number, row), body in zip(rest, bodies, strict=True):
+            for row in islice(rows, gone, None):
+                key = keys.get(row.subject)
+                if key is None:
+                    gone += 1
+                    continue
+                body = decrypt(row.id, row.body, key)
                 if body is None and not renewed:
                     # The key at hand may be one that was destroyed and made anew: those of now, once for all. And what
                     # was read long before it is opened may have been sealed anew since: as it is now.
-                    rows = self._as_now(rows, number)
-                    keys = self._subjects.renewed({row.subject for row in rows[number:]})
-                    renewed, gone = True, number
+                    rows = self._as_now(rows, gone)
+                    keys = self._subjects.renewed({row.subject for row in rows[gone:]})
+                    renewed = True
                     break
+                gone += 1
                 if body is None:
                     closed.append(row)
                     continue
                 opened.append(Plain(row.id, row.stored, row.source, row.subject, body))
                 total += len(body)
                 if max_bytes is not None and total >= max_bytes:
-                    return Decrypted(opened, number + 1, self._damaged(closed))
+                    return Decrypted(opened, gone, self._damaged(closed))
         return Decrypted(opened, gone, self._damaged(closed))
 
     def _as_now(self, rows: Sequence[Stored], start: int) -> Sequence[Stored]:

@@ -60,9 +60,11 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from app.core import clock
 from app.core.errors import DatabaseUnavailable
 from app.core.personal_data import Impersonal, Personal
+from app.core.uuids import uuid_of
 from app.platform.cluster.membership import Writing
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Document, Store, taken_places, translated
+from app.platform.mongo.first_batch import Batch, by_either, by_index, first_batch, joined
 from app.platform.mongo.group_commit import GroupCommit
 
 NAME = "statements"
@@ -631,8 +633,8 @@ class Statements:
 
     def get(self, id: UUID) -> Stored | None:
         """One statement by id, voided or not."""
-        with translated():
-            found = self.some([id])
+        one = first_batch(self._store, by_index(NAME, {"_id": id, "stored": {"$exists": True}}, _FIELDS, limit=1))
+        found = self.some([id]) if one is None else _stored(one.batch)
         return found[0] if found else None
 
     def some(self, ids: Iterable[UUID], max_bytes: int | None = None) -> list[Stored]:
@@ -642,7 +644,7 @@ class Statements:
         with translated():
             cursor = self._collection.find_raw_batches(among, _FIELDS)
             with cursor:
-                return _stored(cursor, max_bytes)
+                return _read(cursor, max_bytes)
 
     def page(
         self,
@@ -674,24 +676,40 @@ class Statements:
         session: ClientSession | None = None,
     ) -> Rows:
         # One more than asked tells whether anything follows.
-        own = self._found(_passing_over(query(wanted, after, ascending), without), ascending, limit + 1, session)
+        most = limit + 1
+        # MongoDB is told the index: it would try several for a while, and remember one for other tokens.
+        index = "tokens" if wanted.tokens or wanted.mine else "order"
+        asked = _passing_over(query(wanted, after, ascending), without)
         if not wanted.tokens or not wanted.through:
-            return _first(own, limit)
+            return _first(self._found(asked, index, ascending, most, session), limit)
+        asked_through = _passing_over(query_through(wanted, after, ascending), without)
+        if session is None:
+            command = by_either(NAME, asked, asked_through, _FIELDS, sort=_order(ascending), hint=index, limit=most)
+            both = first_batch(self._store, command)
+            if both is not None and both.ended:
+                return _first(Rows(_in_order(_stored(both.batch), ascending), True), limit)
         # Two queries, not one with $or: MongoDB plans the branches of that apart from the order, and reads everything.
-        asked = _passing_over(query_through(wanted, after, ascending), without)
-        through = self._found(asked, ascending, limit + 1, session)
+        own = self._found(asked, index, ascending, most, session)
+        through = self._found(asked_through, "referred", ascending, most, session)
         return _first(_merged(own, through, ascending), limit)
 
-    def _found(self, asked: Document, ascending: bool, limit: int, session: ClientSession | None) -> Rows:
+    def _found(self, asked: Document, index: str, ascending: bool, limit: int, session: ClientSession | None) -> Rows:
+        order = _order(ascending)
+        if session is None:
+            # One answer, taken as it came: to have PyMongo make an object of each document costs as much as the query.
+            one = first_batch(self._store, by_index(NAME, asked, _FIELDS, sort=order, hint=index, limit=limit))
+            if one is not None:
+                return Rows(_stored(one.batch), one.ended)
         with translated():
             cursor = (
                 self._collection.find_raw_batches(asked, _FIELDS, session=session)
-                .sort([("stored", 1 if ascending else -1)])
+                .sort([*order.items()])
+                .hint(index)
                 .limit(limit)
                 .batch_size(limit + 1)
             )
             with cursor:
-                rows = _stored(cursor, MAX_BYTES)
+                rows = _read(cursor, MAX_BYTES)
                 return Rows(rows, not cursor.alive)
 
     def voidings(self, since: int, before: int, size: int) -> Iterator[list[UUID]]:
@@ -723,11 +741,11 @@ class Statements:
                 .batch_size(limit + 1)
             )
             with cursor:
-                rows = _stored(cursor, MAX_BYTES)
+                rows = _read(cursor, MAX_BYTES)
                 if len(rows) < limit and not cursor.alive:
                     return rows
             last = rows[-1].stored
-            level = _stored(self._collection.find_raw_batches({"stored": last}, _FIELDS).hint("order"))
+            level = _read(self._collection.find_raw_batches({"stored": last}, _FIELDS).hint("order"))
         return [row for row in rows if row.stored != last] + level
 
 
@@ -757,6 +775,20 @@ def carried(refs: Iterable[Document], most: int = MAX_CARRIED) -> list[Document]
 
 def _first(found: Rows, limit: int) -> Rows:
     return Rows(found.rows[:limit], found.ended and len(found.rows) <= limit)
+
+
+def _order(ascending: bool) -> Document:
+    return {"stored": 1 if ascending else -1}
+
+
+def _in_order(rows: list[Stored], ascending: bool) -> list[Stored]:
+    """Rows that were found in two ways, each in order: all of them in order, each once."""
+    places = [row.stored for row in rows]
+    if places == sorted(set(places), reverse=not ascending):
+        # Those of one way alone, as nearly always.
+        return rows
+    once = {row.id: row for row in rows}
+    return sorted(once.values(), key=lambda row: row.stored, reverse=not ascending)
 
 
 def _merged(one: Rows, other: Rows, ascending: bool) -> Rows:
@@ -876,52 +908,70 @@ def _document(row: Row) -> Document:
 
 # The layout that ``_document`` gives what is read: names, types and lengths as BSON writes them.
 _HEAD = Struct("<i10s16s8sq8si")
-_HEAD_NAMES = (b"\x05_id\0\x10\0\0\0\x04", b"\x12stored\0", b"\x02source\0")
+_ID, _STORED, _SOURCE = b"\x05_id\0\x10\0\0\0\x04", b"\x12stored\0", b"\x02source\0"
 _BODY = Struct("<14s16s6siB")
-_BODY_NAMES = (b"\x05subject\0\x10\0\0\0\0", b"\x05body\0", 0)
+_SUBJECT, _BODY_NAME = b"\x05subject\0\x10\0\0\0\0", b"\x05body\0"
 _MARGIN = bytes(_HEAD.size + _BODY.size)
 
 
-def _stored(cursor: RawBatchCursor[Document], max_bytes: int | None = None) -> list[Stored]:
-    """Rows of raw batches, read in place: a fraction of what a dictionary of each costs, collecting them included.
-
-    A document of another layout, for example a voided one, is decoded as any. No further batch is asked for once there
-    are ``max_bytes``.
-    """
+def _read(cursor: RawBatchCursor[Document], max_bytes: int | None = None) -> list[Stored]:
+    """Rows of raw batches; no further batch is asked for once there are ``max_bytes``."""
     rows: list[Stored] = []
     total = 0
     # PyMongo types the cursor by what the batches would decode to.
     for batch in cast(Iterable[bytes], cursor):
-        at, end = 0, len(batch)
-        # So that nothing is read beyond the end, whatever the last document is.
-        data = batch + _MARGIN
-        while at < end:
-            size, id_name, id, stored_name, stored, source_name, source_size = _HEAD.unpack_from(data, at)
-            after = at + size
-            if (id_name, stored_name, source_name) == _HEAD_NAMES:
-                source_at = at + _HEAD.size
-                subject_at = source_at + source_size
-                subject_name, subject, body_name, body_size, body_kind = _BODY.unpack_from(data, subject_at)
-                body_at = subject_at + _BODY.size
-                if (subject_name, body_name, body_kind) == _BODY_NAMES and body_at + body_size + 1 == after:
-                    source = data[source_at : subject_at - 1].decode()
-                    body = data[body_at : after - 1]
-                    rows.append(Stored(UUID(bytes=id), stored, source, subject, body, False))
-                    at = after
-                    continue
-            document = decode(data[at:after], _IDS)
-            rows.append(
-                Stored(
-                    document["_id"],
-                    document["stored"],
-                    document["source"],
-                    document["subject"],
-                    document["body"],
-                    "void" in document,
-                )
-            )
-            at = after
+        rows += _stored(joined(batch))
         total += len(batch)
         if max_bytes is not None and total >= max_bytes:
             break
+    return rows
+
+
+def _stored(batch: Batch) -> list[Stored]:
+    """Rows of a batch, read in place: a fraction of what a dictionary of each costs, collecting them included.
+
+    A document of another layout, for example a voided one, is decoded as any.
+    """
+    rows: list[Stored] = []
+    # So that nothing is read beyond the end, whatever the last document is.
+    data = b"".join((batch.data, _MARGIN))
+    at, end = batch.start, batch.end
+    head, body_of = _HEAD.unpack_from, _BODY.unpack_from
+    source, written = "", b""
+    for lead in batch.leads:
+        at += lead
+        if at >= end:
+            break
+        size, id_name, id, stored_name, stored, source_name, source_size = head(data, at)
+        after = at + size
+        if id_name == _ID and stored_name == _STORED and source_name == _SOURCE:
+            source_at = at + _HEAD.size
+            subject_at = source_at + source_size
+            subject_name, subject, body_name, body_size, body_kind = body_of(data, subject_at)
+            body_at = subject_at + _BODY.size
+            if (
+                subject_name == _SUBJECT
+                and body_name == _BODY_NAME
+                and body_kind == 0
+                and body_at + body_size + 1 == after
+            ):
+                if data[source_at : subject_at - 1] != written:
+                    written = data[source_at : subject_at - 1]
+                    source = written.decode()
+                body = data[body_at : after - 1]
+                rows.append(Stored(uuid_of(id), stored, source, subject, body, False))
+                at = after
+                continue
+        document = decode(data[at:after], _IDS)
+        rows.append(
+            Stored(
+                document["_id"],
+                document["stored"],
+                document["source"],
+                document["subject"],
+                document["body"],
+                "void" in document,
+            )
+        )
+        at = after
     return rows

@@ -150,6 +150,10 @@ def test_1_0_3_leaves_a_signed_statement_whole(simple: dict[str, Any]) -> None:
         (b'{"object":{"context":{"contextGroups":[]}}}', True),
         (b'{"context":{"contextActivities":{}},"version":"2.0.0"}', False),
         (rb'{"result":{"response":"\"contextAgents\":"}}', False),
+        # One that came without a version was held to 1.0.3: a name there is that of an extension.
+        (b'{"context":{"extensions":{"contextAgents":1}},"version":"1.0.0"}', False),
+        (b'{"context":{"contextAgents":[]},"version":"2.0.0"}', True),
+        (b'{"context":{"contextAgents":[],"extensions":{"x":{"a":1,"version":"1.0.0"}}}}', True),
     ],
 )
 def test_only_what_came_with_2_0_is_looked_into(body: bytes, needed: bool) -> None:

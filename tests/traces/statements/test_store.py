@@ -565,6 +565,32 @@ def test_a_query_by_tokens_reads_its_indexes_in_order(store: Store, statements: 
                 assert "COLLSCAN" not in plan
 
 
+@pytest.mark.parametrize("ascending", [True, False])
+def test_one_answer_holds_what_two_queries_find(
+    statements: Statements, ascending: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, target = b"agent-target", uuid4()
+    statements.insert([row(n, target if n == 20 else None, b"same", token) for n in range(5, 40, 3)])
+    # Among them in time; every other one has the token itself too, and is found in both ways.
+    for n in range(6, 30, 4):
+        own = (token,) if n % 8 else ()
+        statements.insert([referring(n, target)._replace(tokens=(SOURCE, *own))])
+
+    def pages() -> list[list[UUID]]:
+        given, after = [], None
+        while True:
+            found = statements.page(Filter(((token,),)), after=after, ascending=ascending, limit=4)
+            given.append([one.id for one in found.rows])
+            if found.ended:
+                return given
+            after = beyond(found.rows, after)
+
+    together = pages()
+    monkeypatch.setattr(module, "first_batch", lambda *_: None)
+    assert together == pages()
+    assert len({id for page in together for id in page}) == sum(map(len, together)) == 18
+
+
 def link_all(statements: Statements) -> int:
     steps = 0
     while statements.link_some():
