@@ -276,6 +276,12 @@ class Settings:
         form.Boolean(),
         False,
     )
+    sign_in_providers_dir: Path | None = _setting(
+        "Folder of files of sign-in providers (OpenID Connect), one JSON file each; read at the start. Empty: people "
+        "have local accounts alone.",
+        form.String(),
+        None,
+    )
     proxies: int = _setting(
         "How many proxies in front add the address of whoever asks to `X-Forwarded-For`: attempts to sign in are "
         "slowed down by that address. 0: none does; behind a proxy they are then slowed down by login alone.",
@@ -586,6 +592,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         "audit_spool_dir",
         "vault_token_file",
         "vault_ca_file",
+        "sign_in_providers_dir",
         "smtp_ca_file",
         "smtp_password_file",
     ):

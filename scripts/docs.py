@@ -38,6 +38,7 @@ _FORMS = {
     "key_provider": " or ".join(f"`{name}`" for name in ("", *PROVIDERS)),
     "data_dir": "path",
     "key_file": "path",
+    "sign_in_providers_dir": "path",
     "vault_token_file": "path",
     "vault_ca_file": "path",
     "vault_mount": "path in Vault",
@@ -142,6 +143,10 @@ _ADVICE = {
     "link-attempts-exceeded": "Wait an hour, then type the code again, or ask whoever gave it for another one.",
     "sign-in-refused": "Check login, password and code. Whoever forgot them asks the operator (`sillage user invite`, "
     "`sillage user reset-second-factor`).",
+    "provider-refused": "Begin once more from the sign-in page. If it happens again, the operator looks at the file of "
+    "the provider, and at the clock.",
+    "role-not-given": "Ask whoever runs the service: the rules of the provider's file say who has a role.",
+    "provider-unavailable": "Try again later, or sign in with another service or an account of this one.",
     "sign-in-throttled": "Wait as long as `Retry-After` says. A browser in which the login was used before is counted "
     "apart from those who guess.",
     "invitation-refused": "Ask whoever runs the service for another link (`sillage user invite`).",

@@ -6,16 +6,21 @@ from functools import cached_property
 from typing import Protocol
 
 from app.access.credentials import Access
+from app.access.key_ends import end_of
 from app.access.links import Admission, SourceLinks
 from app.access.restrictions.store import DataSubjectStateRepository, DataSubjectStates
 from app.access.sign_in.invitations import Invitations
+from app.access.sign_in.providers import files
+from app.access.sign_in.providers.client import ProviderClient
+from app.access.sign_in.providers.service import ProviderSignIn
 from app.access.sign_in.service import LocalSignIn
-from app.access.sign_in.store import AttemptRepository, InvitationRepository
+from app.access.sign_in.store import AttemptRepository, InvitationRepository, UnderWayRepository
 from app.access.sign_in.throttle import Throttle
 from app.access.store import SourceRepository
 from app.access.users.service import Users
 from app.access.users.sessions import Sessions
 from app.access.users.store import SessionRepository, UserRepository
+from app.core import clock
 from app.governance import wiring
 from app.governance.wiring import GovernanceServices
 from app.mail.wiring import MailServices
@@ -124,4 +129,26 @@ class AccessServices(FeatureServices):
             self._governance.sink,
             service_name=self._settings.service_name,
             second_factor_off=self._settings.demo_without_second_factor,
+        )
+
+    @cached_property
+    def provider_sign_in(self) -> ProviderSignIn:
+        """Sign-in by providers.
+
+        Raises:
+            SettingsInvalid: a file of a provider is not as it must be.
+        """
+        platform, base = self._platform, self._settings.public_url.rstrip("/")
+        return ProviderSignIn(
+            [
+                ProviderClient(each, f"{base}/sign-in/from/{each.id}", clock.now)
+                for each in files.read_all(self._settings.sign_in_providers_dir)
+            ],
+            UnderWayRepository(platform.store),
+            self.users,
+            self.sessions,
+            self._keys.organisation,
+            self._governance.sink,
+            today=platform.today,
+            end_of=lambda last_day: end_of(last_day, platform.zone),
         )

@@ -246,6 +246,23 @@ class SignInRefused(SillageError):
     title_fr = "Connexion refusée : vérifiez votre saisie, puis réessayez"
 
 
+class ProviderRefused(SillageError):
+    """A sign-in provider's answer does not hold, was not asked for in this browser, or gives no role; nobody got in."""
+
+    code = "provider-refused"
+    status = 403
+    title = "Sign-in refused: the answer of the sign-in provider does not hold; begin once more"
+    title_fr = "Connexion refusée : la réponse du fournisseur d'identité n'est pas valable ; recommencez"
+
+
+class RoleNotGiven(ProviderRefused):
+    """A sign-in provider says who somebody is, and none of its rules gives them a role; nobody got in."""
+
+    code = "role-not-given"
+    title = "Sign-in refused: what the sign-in provider says gives no role in this store"
+    title_fr = "Connexion refusée : ce que dit le fournisseur d'identité ne donne aucun rôle dans cet entrepôt"
+
+
 class InvitationRefused(SillageError):
     """A link of an invitation that was used, has ended, or never was; nothing was done."""
 
@@ -483,6 +500,14 @@ class Unavailable(SillageError):
 
     def __init__(self, detail: str = "", *, faults: Sequence[Fault] = (), retry_after: int | None = 5) -> None:
         super().__init__(detail, faults=faults, retry_after=retry_after)
+
+
+class ProviderUnavailable(Unavailable):
+    """A sign-in provider does not answer, answers too slowly, or answers nonsense; nobody got in."""
+
+    code = "provider-unavailable"
+    title = "Sign-in provider unavailable: try again later, or sign in another way"
+    title_fr = "Fournisseur d'identité indisponible : réessayez plus tard, ou connectez-vous autrement"
 
 
 class KeysUnavailable(Unavailable):

@@ -599,6 +599,7 @@ _READ = (
     *("/fr/data-sets", "/fr/data-sets/ent_usage", "/fr/profiles", "/fr/legal-notice", "/fr/personal-data"),
     *("/fr/accessibility", "/fr/help", "/fr/site-map", "/fr/my"),
     *(f"/fr/{path}" for path in signed_table.DOOR.values()),
+    *("/fr/sign-in/with/nobody", "/sign-in/from/nobody"),
     *(f"/fr/{row.path}" for row in signed_table.TABLE if row.fields is None),
     "/xAPI/statements",
     "/xAPI/about",

@@ -12,6 +12,14 @@
     _id       binary    SHA-256 of the code in the link, 32 bytes
     user      str       whose account it opens
     created, ends date  when it was made, its last instant
+
+``sign_ins_under_way``, of those who went to a provider::
+
+    _id       binary    SHA-256 of the state, 32 bytes
+    browser   binary    SHA-256 of what the browser must come back with
+    provider  str       where they went
+    back      str       path of the page that it is to lead to; empty: none
+    ends      date      its last instant
 """
 
 from __future__ import annotations
@@ -28,6 +36,7 @@ from app.platform.mongo.connection import Document, Store, translated
 
 ATTEMPTS = "sign_in_attempts"
 INVITATIONS = "user_invitations"
+UNDER_WAY = "sign_ins_under_way"
 
 COLLECTIONS = (
     Declared(
@@ -52,6 +61,12 @@ COLLECTIONS = (
             },
         ),
         (Index("user", (("user", 1),)), Index("ends", (("ends", 1),))),
+        restored=Restored.NEVER,
+    ),
+    Declared(
+        UNDER_WAY,
+        Impersonal("sign-ins by a provider that are under way: digests, of nobody who is known yet; 10 minutes"),
+        (Index("ends", (("ends", 1),)),),
         restored=Restored.NEVER,
     ),
 )
@@ -167,6 +182,40 @@ class InvitationRepository:
         """Remove those of an account."""
         with translated():
             self._invitations.delete_many({"user": user})
+
+
+class StoredJourney(NamedTuple):
+    """A sign-in by a provider, under way; see the module's text."""
+
+    digest: bytes
+    browser: bytes
+    provider: str
+    back: str
+    ends: datetime
+
+
+class UnderWayRepository:
+    """Reads and writes sign-ins under way."""
+
+    def __init__(self, store: Store) -> None:
+        self._under_way = store.collection(UNDER_WAY)
+
+    def add(self, journey: StoredJourney, now: datetime) -> None:
+        """Store one, and remove those that have ended."""
+        document = journey._asdict()
+        document["_id"] = document.pop("digest")
+        with translated():
+            self._under_way.delete_many({"ends": {"$lte": now}})
+            self._under_way.insert_one(document)
+
+    def take(self, digest: bytes, now: datetime) -> StoredJourney | None:
+        """Remove one that has not ended; one of those who ask at once gets it."""
+        with translated():
+            found = self._under_way.find_one_and_delete({"_id": digest, "ends": {"$gt": now}})
+        if found is None:
+            return None
+        browser = bytes(found["browser"])
+        return StoredJourney(digest, browser, str(found["provider"]), str(found["back"]), found["ends"])
 
 
 def _invitation(found: Mapping[str, Any]) -> StoredInvitation:

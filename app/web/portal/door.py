@@ -42,6 +42,11 @@ class Door:
             cookie = clock.random_bytes(32).hex()
         return self._token(cookie), cookie
 
+    def cookie(self) -> str:
+        """The cookie that the browser shows; empty without one."""
+        cookie = request.cookies.get(COOKIE, "")
+        return cookie if _NONCE.fullmatch(cookie) else ""
+
     def form(self) -> Form | None:
         """The form of the current request; None: it is not one that this browser was given, or that was long ago.
 

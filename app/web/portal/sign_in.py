@@ -12,10 +12,20 @@ from markupsafe import Markup
 from app.access.sign_in import second_factor
 from app.access.sign_in.invitations import Invitations
 from app.access.sign_in.passwords import MIN_CHARACTERS
+from app.access.sign_in.providers.service import ProviderSignIn
 from app.access.sign_in.service import LocalSignIn, SignedIn
 from app.access.users.sessions import Pending, Session, Sessions
-from app.core.errors import InvitationRefused, PasswordRefused, SignInRefused, SignInThrottled
+from app.core.errors import (
+    InvitationRefused,
+    PasswordRefused,
+    ProviderRefused,
+    ProviderUnavailable,
+    RoleNotGiven,
+    SignInRefused,
+    SignInThrottled,
+)
 from app.web.portal import door as doors
+from app.web.portal import language as languages
 from app.web.portal import visitors
 from app.web.portal.door import Door
 from app.web.portal.frame import HEADERS, Frame
@@ -25,6 +35,7 @@ from app.web.portal.visitors import Visitors
 STALE: Final = "stale"
 """Fault of a form that is not of this browser, or was open for too long."""
 _REFUSED = 403
+_SAID: Final = frozenset({"away", "refused", "no-role"})
 _STEPS: Final = {Pending.SECOND_FACTOR: "second_factor", Pending.SET_UP: "set_up"}
 
 
@@ -46,6 +57,7 @@ class SignInPages:
         sessions: Sessions,
         sign_in: LocalSignIn,
         invitations: Invitations,
+        providers: ProviderSignIn,
         door: Door,
     ) -> None:
         self._frame = frame
@@ -53,6 +65,7 @@ class SignInPages:
         self._sessions = sessions
         self._sign_in = sign_in
         self._invitations = invitations
+        self._providers = providers
         self._door = door
 
     def add_to(self, blueprint: Blueprint) -> None:
@@ -65,6 +78,9 @@ class SignInPages:
         ):
             blueprint.add_url_rule(f"{SPOKEN}/{path}", endpoint, self._ready(shown), methods=("GET",))
             blueprint.add_url_rule(f"{SPOKEN}/{path}", f"{endpoint}_send", self._ready(sent), methods=("POST",))
+        blueprint.add_url_rule(f"{SPOKEN}/{SIGN_IN}/with/<id>", "to_provider", self._to_provider)
+        # The address that providers know: one, whatever the language.
+        blueprint.add_url_rule(f"/{SIGN_IN}/from/<id>", "from_provider", self._from_provider)
 
     def _ready(self, view: Callable[[str], Response]) -> Callable[[str], Response]:
         def answered(language: str) -> Response:
@@ -80,7 +96,8 @@ class SignInPages:
     def _show(self, language: str) -> Response:
         if self._visitors.find() is not None:
             return self._on(language, own_path(request.args.get("next", "")))
-        return self._sign_in_page(language, "", request.args.get("next", ""))
+        said = request.args.get("said", "")
+        return self._sign_in_page(language, "", request.args.get("next", ""), said=said if said in _SAID else "")
 
     def _send(self, language: str) -> Response:
         form = self._door.form()
@@ -101,9 +118,58 @@ class SignInPages:
         return self._stepped(language, done, back)
 
     def _sign_in_page(
-        self, language: str, fault: str, back: str, *, login: str = "", wait: int | None = None
+        self, language: str, fault: str, back: str, *, login: str = "", wait: int | None = None, said: str = ""
     ) -> Response:
-        return self._page(language, "sign_in.html", "sign_in", fault, back=back, login=login, wait=wait)
+        return self._page(
+            language,
+            "sign_in.html",
+            "sign_in",
+            fault,
+            back=back,
+            login=login,
+            wait=wait,
+            said=said,
+            providers=self._providers.labels,
+        )
+
+    # --- providers ----------------------------------------------------------------------------------
+
+    def _to_provider(self, language: str, id: str) -> Response:
+        self._visitors.require()
+        self._visitors.require_right_clock()
+        _, cookie = self._door.token()
+        back = own_path(request.args.get("next", "")) or f"/{language}/my"
+        try:
+            answer = self._see(self._providers.begin(id, browser=cookie, back=back))
+        except ProviderUnavailable:
+            return self._sign_in_again(language, "away")
+        doors.remember(answer, cookie)
+        return answer
+
+    def _from_provider(self, id: str) -> Response:
+        self._visitors.require()
+        self._visitors.require_right_clock()
+        language = languages.preferred(request.headers.get("Accept-Language"))
+        given, browser = request.args, self._door.cookie()
+        state = given.get("state", "")
+        if "error" in given:
+            self._providers.refused_there(id, state=state)
+            return self._sign_in_again(language, "refused")
+        try:
+            done = self._providers.finish(
+                id, state=state, code=given.get("code", ""), issuer=given.get("iss"), browser=browser
+            )
+        except ProviderRefused as refused:
+            return self._sign_in_again(language, "no-role" if isinstance(refused, RoleNotGiven) else "refused")
+        except ProviderUnavailable:
+            return self._sign_in_again(language, "away")
+        answer = self._see(self._frame.under_root(own_path(done.back) or f"/{language}/my"))
+        self._begun(answer, done.signed_in)
+        doors.forget(answer)
+        return answer
+
+    def _sign_in_again(self, language: str, said: str) -> Response:
+        return self._see(self._frame.address("sign_in", language=language, said=said))
 
     # --- second factor ------------------------------------------------------------------------------
 

@@ -58,5 +58,7 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         zone=platform.zone,
     ).add_to(pages)
     door = Door(container.keys.organisation, settings.proxies, behind_tls=settings.behind_tls)
-    SignInPages(frame, visitors, sessions, access.local_sign_in, access.invitations, door).add_to(blueprint)
+    SignInPages(
+        frame, visitors, sessions, access.local_sign_in, access.invitations, access.provider_sign_in, door
+    ).add_to(blueprint)
     return (Mounted(blueprint, ""),)

@@ -98,7 +98,7 @@ def test_every_declaration_is_in_the_catalogue() -> None:
     assert declaring == DECLARED.keys()
 
 
-SIGN_IN = ("user_sessions", "user_invitations", "sign_in_attempts")
+SIGN_IN = ("user_sessions", "user_invitations", "sign_in_attempts", "sign_ins_under_way")
 
 
 def test_what_is_never_taken_back_is_what_is_declared() -> None:

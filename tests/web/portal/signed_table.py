@@ -65,5 +65,5 @@ DOOR = {
     "invitation": "invitation",
 }
 """Pages, each with a form, of those who are not signed in yet: paths below the language by endpoint."""
-OPEN = frozenset({"my", *DOOR, *(f"{endpoint}_send" for endpoint in DOOR)})
+OPEN = frozenset({"my", "to_provider", "from_provider", *DOOR, *(f"{endpoint}_send" for endpoint in DOOR)})
 """Endpoints that are for everybody, signed in or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyotp
@@ -13,7 +14,9 @@ from app.access.roles import Role
 from app.web.portal.visitors import COOKIE
 from tests.served import Server, serving
 from tests.web.portal.browsing import NEEDED, VIEWS, View, held, opened
+from tests.web.portal.provider import PUPIL, Provider
 from tests.web.portal.signed_in import grant
+from tests.web.portal.test_providers import educonnect, written
 from tests.web.portal.test_sign_in import PASSWORD
 
 pytestmark = NEEDED
@@ -107,3 +110,23 @@ def test_from_the_invitation_to_a_page_without_scripts_and_by_keyboard(site: Ser
     page.goto(f"{site.url}/fr/account")
     assert "/fr/sign-in?next=/fr/account" in page.url
     context.close()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_by_a_provider_without_scripts(tmp_path: Path, mongodb_uri: str, browser: Browser, view: View) -> None:
+    provider = Provider()
+    provider.userinfo_as_jwt = False
+    provider.person = PUPIL
+    with provider.serving():
+        files = written(tmp_path / "files", educonnect(provider.url))
+        with serving(tmp_path, mongodb_uri, workers="1", sign_in_providers_dir=str(files)) as server:
+            page = opened(browser, view.width, view.scheme, checked=True)
+            page.goto(f"{server.url}/{view.language}/sign-in")
+            held(page, "sign-in-with-providers", view)
+            page.goto(f"{server.url}/{view.language}/sign-in?said=away")
+            held(page, "sign-in-provider-away", view)
+            page.get_by_role("link", name="ÉduConnect").click()
+            page.wait_for_url(f"{server.url}/{view.language}/**")
+            page.goto(f"{server.url}/{view.language}/account")
+            assert page.locator("main dd").first.inner_text() == "Noé Exemple"
+            page.context.close()
