@@ -9,6 +9,7 @@ import ast
 import io
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from app.cli import cli  # noqa: E402
 from app.commands.words import CLICK, LOCALES, plain  # noqa: E402
 from app.core import errors  # noqa: E402
+from app.settings import Settings  # noqa: E402
 
 Message: TypeAlias = "str | tuple[str, str]"
 """A text, or both forms of one that counts."""
@@ -31,6 +33,8 @@ SHOWN = ("app/commands", "app/cli")
 NOT_SHOWN = "app/web"
 """A folder whose errors go over HTTP alone."""
 MARKS = {"_", "N_"}
+SENTENCES = {"kept", "unchangeable"}
+"""Members of key providers whose sentences commands show."""
 HEADINGS = {"table", "add_column"}
 _ERRORS = {kind.__name__ for kind in errors.every()}
 
@@ -41,6 +45,7 @@ def messages() -> set[Message]:
     for folder in SHOWN:
         for path in sorted((ROOT / folder).glob("*.py")):
             found |= set(_marked(ast.parse(path.read_text())))
+    found |= {spec.metadata["doc"] for spec in fields(Settings)}
     for path in sorted((ROOT / "app").rglob("*.py")):
         if not path.is_relative_to(ROOT / NOT_SHOWN):
             found |= set(_details(ast.parse(path.read_text())))
@@ -104,6 +109,15 @@ def _details(tree: ast.Module) -> Iterator[Message]:
     for name, call in _calls(tree):
         if name in _ERRORS and call.args:
             yield from _worded(call.args[0], constants)
+    for node in ast.walk(tree):
+        values: list[ast.expr | None] = []
+        if isinstance(node, ast.FunctionDef) and node.name in SENTENCES:
+            values = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+        elif isinstance(node, ast.Assign) and any(getattr(each, "id", "") in SENTENCES for each in node.targets):
+            values = [node.value]
+        for value in values:
+            for part in value.elts if isinstance(value, ast.Tuple) else [value] if value is not None else []:
+                yield from _worded(part, constants)
     yield from _counted(tree)
 
 

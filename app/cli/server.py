@@ -7,7 +7,7 @@ import os
 import click
 
 from app.commands.screen import out, table
-from app.commands.words import _
+from app.commands.words import N_, _, detail
 from app.core.errors import SettingsInvalid
 from app.settings import describe
 from app.wiring.container import Container
@@ -36,10 +36,10 @@ def init(container: Container) -> None:
             "SILLAGE_KEY_FILE to a place that this account can write to."
         ) from refused
     console = out()
-    console.print(_("Created: {done}", done=", ".join(done)) if done else _("Everything was there already."))
+    console.print(_("Created: {done}", done=", ".join(map(_, done))) if done else _("Everything was there already."))
     console.print(_("Data folder: {data_dir}", data_dir=settings.data_dir.absolute()))
     for line in container.keys.provider.kept:
-        console.print(line)
+        console.print(detail(line))
     if not container.access.users.list():
         console.print(_("Nobody signs in to the pages yet: `sillage user add LOGIN --name NAME --role operator`."))
 
@@ -61,8 +61,13 @@ def show_settings(container: Container) -> None:
     """Print every setting with its value, where it comes from and what it is for; secrets are hidden."""
     rows = table("Setting", "Value", "Origin", "What it is for")
     for line in describe(container.settings, os.environ):
-        rows.add_row(line.name, line.value, line.origin, line.doc)
+        value = _(line.value) if line.value in _UNSAID else line.value
+        rows.add_row(line.name, value, _(_ORIGINS[line.origin]), _(line.doc))
     out().print(rows)
 
+
+_MADE = (N_("data folder"), N_("key file"))
+_UNSAID = {N_("(not set)"), N_("(set, hidden)")}
+_ORIGINS = {"environment": N_("environment"), "file": N_("file"), "default": N_("default")}
 
 COMMANDS = (serve, init, migrate, show_settings)

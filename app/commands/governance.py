@@ -34,7 +34,7 @@ _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 
 @click.group("processing-activity")
 def processing_activity() -> None:
-    """The register of processing activities (GDPR art. 30)."""
+    """The register of processing activities (GDPR article 30)."""
 
 
 @processing_activity.command("add")

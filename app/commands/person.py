@@ -21,7 +21,7 @@ import orjson
 from app.commands.container import Container
 from app.commands.purpose import purpose_option
 from app.commands.screen import instant, out, table
-from app.commands.words import _, counted, detail, number, title
+from app.commands.words import N_, _, counted, detail, number, title
 from app.core.errors import BadRequest, FileRefused, PartlyDone, SillageError
 from app.people.access_package.recipients import Received, recipients_in
 from app.people.finding.finder import Reach, data_subject_of
@@ -294,7 +294,7 @@ def find(container: Container, who: Meant) -> None:
 
         def outcome(_place: int, one: IdentifiedDataSubject) -> str:
             found = container.people.finder.find(one, actor="cli:person find")
-            listed = [f"{number(count)} {name.replace('_', ' ')}" for name, count in found.items() if count]
+            listed = [f"{number(count)} {_place_named(name)}" for name, count in found.items() if count]
             reach = container.people.finder.reach(one)
             return (", ".join(listed) or _("no place")) + in_short(reach)
 
@@ -307,7 +307,7 @@ def find(container: Container, who: Meant) -> None:
         title=_("A person of {identifiers}", identifiers=counted(len(who.one.identifiers), "identifier")),
     )
     for name, count in found.items():
-        rows.add_row(name.replace("_", " "), number(count))
+        rows.add_row(_place_named(name), number(count))
     out().print(rows)
     show_reach(container.people.finder.reach(who.one))
 
@@ -318,7 +318,7 @@ def find(container: Container, who: Meant) -> None:
 @purpose_option
 @click.pass_obj
 def recipients(container: Container, who: Meant, requests: RequestOf) -> None:
-    """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR art. 15, 19).
+    """Tell who received a person's data, by the register of readings: to answer, or to tell them (GDPR article 15, 19).
 
     With --case their names go on the request.
     """
@@ -361,5 +361,26 @@ def show_received(found: Received) -> None:
             )
         )
 
+
+def _place_named(name: str) -> str:
+    """The name of a place, as collections and statements have it."""
+    return _(name.replace("_", " "))
+
+
+_PLACES = (
+    N_("own"),
+    N_("mentions"),
+    N_("referring"),
+    N_("attachments"),
+    N_("states"),
+    N_("agent profiles"),
+    N_("pattern sessions"),
+    N_("restrictions"),
+    N_("cases"),
+    N_("links"),
+    N_("ended accounts"),
+    N_("messages"),
+)
+"""Names of places, for translation; one that is not here is shown in English."""
 
 COMMANDS = (person,)

@@ -33,7 +33,7 @@ FILES = (DeclaredFile("*", GIVEN, Impersonal("`sillage request open --cases-to`:
 
 @click.group()
 def request() -> None:
-    """Data-subject requests, with their due dates (GDPR art. 12)."""
+    """Data-subject requests, with their due dates (GDPR article 12)."""
 
 
 @request.command("open")
@@ -148,7 +148,7 @@ def identify(container: Container, ids: tuple[str, ...], note: str) -> None:
 @purpose_option
 @click.pass_obj
 def extend(container: Container, ids: tuple[str, ...], reason: str) -> None:
-    """Take two further months; tell each person within the first (GDPR art. 12(3))."""
+    """Take two further months; tell each person within the first (GDPR article 12(3))."""
     _take(ids, lambda one: container.people.requests.extend(one, reason=reason, actor="cli:request extend"), reason)
 
 

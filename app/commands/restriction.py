@@ -40,7 +40,7 @@ request_option = click.option(
 @purpose_option
 @click.pass_obj
 def restrict(container: Container, who: Meant, requests: RequestOf) -> None:
-    """Have a person's data only kept (GDPR art. 18): out of queries, research and deletion, until lifted."""
+    """Have a person's data only kept (GDPR article 18): out of queries, research and deletion, until lifted."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> None:
         container.people.restriction.restrict(one, actor="cli:person restrict", request=request)
@@ -59,7 +59,7 @@ def restrict(container: Container, who: Meant, requests: RequestOf) -> None:
 @purpose_option
 @click.pass_obj
 def unrestrict(container: Container, who: Meant, requests: RequestOf) -> None:
-    """End a restriction; tell the person before (GDPR art. 18(3))."""
+    """End a restriction; tell the person before (GDPR article 18(3))."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> str:
         lifted = container.people.restriction.lift(one, actor="cli:person unrestrict", request=request)
@@ -86,7 +86,7 @@ def unrestrict(container: Container, who: Meant, requests: RequestOf) -> None:
 def object_to(
     container: Container, who: Meant, purposes: tuple[str, ...], refuse_new: bool, requests: RequestOf
 ) -> None:
-    """Note an objection (GDPR art. 21): out of aggregates and exports from the next run on."""
+    """Note an objection (GDPR article 21): out of aggregates and exports from the next run on."""
 
     def act(one: IdentifiedDataSubject, request: str | None) -> None:
         container.people.restriction.note_objection(
@@ -201,7 +201,7 @@ def _tell(container: Container, who: IdentifiedDataSubject, actor: str, request:
 @purpose_option
 @click.pass_obj
 def rectify(container: Container, statement: UUID, file: Path, request: str | None) -> None:
-    """Void a statement that is wrong and store the one in FILE (JSON) in its place, linked (GDPR art. 16)."""
+    """Void a statement that is wrong and store the one in FILE (JSON) in its place, linked (GDPR article 16)."""
     try:
         content = file.read_bytes()
     except OSError:

@@ -15,6 +15,8 @@ from app.commands.words import _
 
 # Nobody reads a pipe or a file in columns of 80: what goes there is not cut.
 _WIDE = 400
+# Python holds these for not printable; French has spaces that do not end a line.
+_SPACES = "\n\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,7 +29,7 @@ class _Screen(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text to show for a string, on a line or in a table."""
-        shown = "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        shown = "".join(char if char.isprintable() or char in _SPACES else "\N{REPLACEMENT CHARACTER}" for char in text)
         return super().render_str(shown, **{**options, "markup": False, "emoji": False})
 
 

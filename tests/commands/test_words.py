@@ -133,7 +133,7 @@ def sillage(*arguments: str, folder: Path, **environ: str) -> subprocess.Complet
 
 def test_a_french_locale_has_help_errors_and_questions_in_french(tmp_path: Path) -> None:
     shown = sillage("request", "--help", folder=tmp_path, LANG="fr_FR.UTF-8").stdout
-    assert "Usage\u00a0: " in shown and "Demandes d’exercice de droits" in shown and "Commandes:" in shown
+    assert "Usage\u00a0: " in shown and "Demandes d’exercice de droits" in shown and "Commandes\u00a0:" in shown
     # Names of commands, options and their values are typed, in every language.
     assert "identify" in shown and "--help" in shown
     wrong = sillage("request", "open", "nonsense", folder=tmp_path, LC_ALL="fr_FR.UTF-8")
@@ -142,6 +142,14 @@ def test_a_french_locale_has_help_errors_and_questions_in_french(tmp_path: Path)
     assert refused.returncode == 2
     assert "Réglages refusés" in refused.stderr and "Réglage inconnu\u00a0: SILLAGE_WROKERS." in refused.stderr
     assert "(settings-invalid)" in refused.stderr and "Settings refused" not in refused.stderr
+
+
+def test_tables_and_lines_are_in_french_with_its_spaces(tmp_path: Path) -> None:
+    shown = sillage("settings", folder=tmp_path, LC_ALL="fr_FR.UTF-8", COLUMNS="400").stdout
+    assert "Réglage" in shown and "environnement" in shown and "par défaut" in shown
+    assert "Vide\u00a0: aucun courriel n’est envoyé." in shown
+    # What is not printable is replaced; these spaces are not for Python.
+    assert "\N{REPLACEMENT CHARACTER}" not in shown
 
 
 def test_any_other_locale_has_them_in_english(tmp_path: Path) -> None:

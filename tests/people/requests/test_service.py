@@ -283,6 +283,7 @@ def test_the_job_tells_the_log_how_many_are_late_and_nothing_else(
             "answered_late": 0,
             "removed": 0,
             "told": 0,
+            "links_removed": 0,
         }
     assert [tuple(call) for call in log.calls] == [("warning", ("data-subject requests are overdue",), {"overdue": 1})]
 
