@@ -166,3 +166,12 @@ def test_a_file_of_the_connection_string_that_is_refused_shows_nothing_of_it(
         load({"SILLAGE_MONGODB_URI_FILE": str(uri_file), **also})
     assert words in refused.value.detail
     assert "hunter2" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "given", [{"SILLAGE_BEHIND_TLS": "true"}, {"SILLAGE_BIND": "0.0.0.0:8000", "SILLAGE_BEHIND_TLS": "true"}]
+)
+def test_a_demonstration_without_second_factor_is_of_this_host_alone(given: dict[str, str]) -> None:
+    assert load({"SILLAGE_DEMO_WITHOUT_SECOND_FACTOR": "true"}).demo_without_second_factor
+    with pytest.raises(SettingsInvalid, match="SILLAGE_DEMO_WITHOUT_SECOND_FACTOR"):
+        load({"SILLAGE_DEMO_WITHOUT_SECOND_FACTOR": "true", **given})

@@ -32,7 +32,7 @@ _MIN_RUN = 8
 _SECTION = "NIST SP 800-63B 5.1.1.2"
 
 _COMMON: Final = Path(__file__).with_name("common_passwords.txt")
-_ROWS: Final = ("azertyuiopqsdfghjklmwxcvbn", "qwertyuiopasdfghjklzxcvbnm", "abcdefghijklmnopqrstuvwxyz", "01234567890")
+_ROWS: Final = ("azertyuiopqsdfghjklmwxcvbn", "qwertyuiopasdfghjklzxcvbnm", "abcdefghijklmnopqrstuvwxyz", "0123456789")
 
 
 def normalised(password: str) -> str:

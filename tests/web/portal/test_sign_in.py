@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 import pyotp
 import pytest
 import requests
+from flask import Flask
 
 from app.access.roles import Grant, Role
+from app.access.sign_in import throttle
 from app.access.sign_in.passwords import Passwords
 from app.access.sign_in.service import LocalSignIn
+from app.access.sign_in.store import AttemptRepository
 from app.access.users.service import User
 from app.core import clock
+from app.core.errors import SignInThrottled
 from app.web.portal import door
 from app.web.portal.visitors import COOKIE
 from tests.served import Server, serving
@@ -446,3 +450,70 @@ def test_secrets_are_sealed(site: Server) -> None:
     stored = site.container.platform.store.collection("users").find_one({"_id": user.id})
     assert secret not in str(stored) and "argon2" not in str(stored)
     assert site.container.access.local_sign_in.secrets(user).password.startswith("$argon2id$v=19$m=19456,t=2,p=1$")  # type: ignore[union-attr]
+
+
+def test_a_demonstration_signs_in_by_the_password_alone_and_every_page_says_so(
+    tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str
+) -> None:
+    folder = tmp_path_factory.mktemp("demo")
+    with serving(folder, mongodb_uri, workers="1", demo_without_second_factor="true") as demo:
+        user = with_password(demo, Role.DPO)
+        opened = browser(demo)
+        assert typed(opened, user).headers["Location"] == "/en/my"
+        for path in ("/en/account", "/en/", "/en/sign-in", "/fr/help"):
+            shown = opened.get(path) if path != "/en/sign-in" else browser(demo).get(path)
+            assert shown.status_code == 200 and 'class="demo"' in shown.text, path
+
+
+def test_pages_say_nothing_of_a_demonstration_otherwise(site: Server) -> None:
+    assert 'class="demo"' not in browser(site).get("/en/sign-in").text
+
+
+@pytest.mark.parametrize(
+    ("proxies", "tls", "said", "address"),
+    [
+        (0, False, "203.0.113.1", "192.0.2.9"),
+        (0, True, "203.0.113.1", None),
+        (1, True, "203.0.113.1, 198.51.100.2", "198.51.100.2"),
+        (2, True, "203.0.113.1, 198.51.100.2, 10.0.0.1", "198.51.100.2"),
+        (2, True, "10.0.0.1", None),
+        (1, True, "", ""),
+    ],
+)
+def test_an_address_is_what_trusted_proxies_say(
+    site: Server, proxies: int, tls: bool, said: str, address: str | None
+) -> None:
+    found = door.Door(site.container.keys.organisation, proxies, behind_tls=tls)
+    headers = {"X-Forwarded-For": said}
+    with Flask("test").test_request_context("/", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.9"}):
+        assert found.address() == address
+
+
+def test_an_address_that_is_none_is_not_counted_and_one_of_ipv6_is_its_network() -> None:
+    assert throttle.of_address("") is None and throttle.of_address("unknown") is None
+    assert throttle.of_address("2001:db8:1:2:3::4") == throttle.of_address("2001:db8:1:2::ffff")
+    assert throttle.of_address("2001:db8:1:2::1") != throttle.of_address("2001:db8:1:3::1")
+    assert throttle.of_address("::ffff:192.0.2.1") == throttle.of_address("192.0.2.1")
+
+
+def test_waits_double_up_to_the_longest_and_are_forgotten_after_a_day(site: Server) -> None:
+    at = [clock.now().replace(microsecond=0)]
+    attempts = AttemptRepository(site.container.platform.store)
+    slowed = throttle.Throttle(attempts, site.container.keys.organisation, lambda: at[0])
+    tried = throttle.of_login(f"{clock.random_bytes(6).hex()}@ecole.example", None)
+    waits = []
+    for _ in range(36):
+        try:
+            slowed.begin(tried)
+        except SignInThrottled as refused:
+            assert refused.retry_after is not None
+            waits.append(refused.retry_after)
+            at[0] += timedelta(seconds=refused.retry_after)
+    assert waits[:3] == [5, 10, 20] and waits[-1] == 900 and max(waits) == 900
+    at[0] += throttle.FORGOTTEN
+    for _ in range(throttle.LOGIN.free):
+        slowed.begin(tried)
+    # Success forgets all of it.
+    slowed.begin(tried).succeeded()
+    for _ in range(throttle.LOGIN.free + 1):
+        slowed.begin(tried)
