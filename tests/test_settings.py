@@ -9,6 +9,8 @@ import pytest
 from app.core.errors import SettingsInvalid
 from app.settings import Settings, describe, load, split_origins
 
+_MAIL = {"SILLAGE_SMTP_HOST": "mail.example", "SILLAGE_SMTP_SENDER": "traces@sillage.example"}
+
 
 def test_defaults_are_safe_and_complete() -> None:
     settings = load({})
@@ -67,6 +69,16 @@ def test_values_are_typed_and_other_variables_ignored() -> None:
         ({"SILLAGE_MONGODB_URI": "postgres://db"}, "mongodb://"),
         ({"SILLAGE_MONGODB_URI": "mongodb://user:hunter2@db.example/?replicaSet=r"}, "TLS"),
         ({"SILLAGE_MONGODB_URI": "mongodb://127.0.0.1,db.example/"}, "TLS"),
+        ({"SILLAGE_SMTP_HOST": "mail.example"}, "SILLAGE_SMTP_SENDER go together"),
+        ({"SILLAGE_SMTP_SENDER": "a@sillage.example"}, "SILLAGE_SMTP_HOST"),
+        ({**_MAIL, "SILLAGE_SMTP_USER": "sillage"}, "SILLAGE_SMTP_PASSWORD_FILE"),
+        ({**_MAIL, "SILLAGE_SMTP_PASSWORD_FILE": "/run/hunter2"}, "SILLAGE_SMTP_USER"),
+        ({**_MAIL, "SILLAGE_SMTP_TLS": "none"}, "SILLAGE_SMTP_TLS=none is for a mail server on this host"),
+        ({**_MAIL, "SILLAGE_SMTP_TLS": "perhaps"}, "SILLAGE_SMTP_TLS"),
+        ({**_MAIL, "SILLAGE_SMTP_HOST": "mail.example:25"}, "not the name of a host"),
+        ({**_MAIL, "SILLAGE_SMTP_SENDER": "hunter2"}, "SILLAGE_SMTP_SENDER"),
+        ({"SILLAGE_DPO_ADDRESSES": "dpo@school.example, hunter2"}, "not e-mail addresses"),
+        ({"SILLAGE_DPO_ADDRESSES": ",".join(f"a{n}@school.example" for n in range(21))}, "more than 20"),
         ({"SILLAGE_LEASE_SECONDS": "2", "SILLAGE_HEARTBEAT_SECONDS": "2"}, "SILLAGE_LEASE_SECONDS"),
         ({"SILLAGE_PROCESS_TTL_SECONDS": "1", "SILLAGE_HEARTBEAT_SECONDS": "1"}, "SILLAGE_PROCESS_TTL_SECONDS"),
     ],
@@ -90,6 +102,22 @@ def test_what_is_wrong_or_unsafe_is_refused_with_what_to_do(given: dict[str, str
 )
 def test_connections_that_stay_here_or_are_encrypted_are_taken(uri: str) -> None:
     assert load({"SILLAGE_MONGODB_URI": uri}).mongodb_uri == uri
+
+
+@pytest.mark.parametrize(
+    ("given", "tls", "port"),
+    [
+        ({}, "starttls", 587),
+        ({"SILLAGE_SMTP_TLS": "tls"}, "tls", 465),
+        ({"SILLAGE_SMTP_TLS": "none", "SILLAGE_SMTP_HOST": "127.0.0.1"}, "none", 25),
+        ({"SILLAGE_SMTP_PORT": "2525"}, "starttls", 2525),
+    ],
+)
+def test_mail_goes_over_an_encrypted_connection_unless_it_stays_here(
+    given: dict[str, str], tls: str, port: int
+) -> None:
+    settings = load({**_MAIL, **given})
+    assert (settings.smtp_tls, settings.mail_port) == (tls, port)
 
 
 def test_secrets_are_hidden_and_origins_told() -> None:

@@ -156,6 +156,25 @@ def test_requests_reviews_and_erasures(container: Container) -> None:
     assert shown(container)["sillage_register_reviews_overdue"] == reported["sillage_register_reviews_overdue"] - 1
 
 
+def test_messages_that_wait_and_were_given_up(container: Container) -> None:
+    outbox = container.platform.store.collection("outbox")
+    now = container.platform.now_us()
+    outbox.insert_many(
+        [
+            {"_id": b"a", "state": "waiting", "created": now - 90_000_000, "next": now},
+            {"_id": b"b", "state": "waiting", "created": now, "next": now},
+            {"_id": b"c", "state": "given-up", "created": now, "ended": now},
+            {"_id": b"d", "state": "sent", "created": now - 900_000_000, "ended": now},
+        ]
+    )
+    reported = shown(container)
+    assert reported["sillage_mail_waiting"] == 2
+    assert 90 <= reported["sillage_mail_oldest_waiting_seconds"] < 600
+    assert reported["sillage_mail_given_up"] == 1
+    outbox.delete_many({})
+    assert shown(container)["sillage_mail_oldest_waiting_seconds"] == 0
+
+
 def test_how_far_aggregates_are_behind(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     send(container, named("zoe"))
     run_job(container, "aggregate")

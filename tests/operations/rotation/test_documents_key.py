@@ -11,6 +11,8 @@ import orjson
 import pytest
 from bson import decode_all
 
+from app.access.perimeters import Perimeter
+from app.access.roles import Grant, Role
 from app.core import clock
 from app.core.errors import BadCursor, DecryptionFailed, KeysBusy
 from app.crypto.keys import KEY_BYTES, Wrapped, organisation_place, sealed_by
@@ -21,6 +23,7 @@ from app.governance.audit.spool_file import SpoolFile
 from app.governance.audit.store import AuditRepository
 from app.keys import organisation as organisation_keys
 from app.keys.organisation import Stage, begin_documents, documents_state, finish_documents, move_documents
+from app.mail.outbox_store import place as mail_place
 from app.operations.rotation import documents_key as rules
 from app.operations.rotation.documents_key import DocumentsRotation
 from app.operations.rotation.shared_ciphertexts import KINDS, SharedCiphertexts
@@ -51,7 +54,8 @@ OVER = Conditions(if_none_match=frozenset({"-"}))
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     """A started process over a store of its own that looks after its keys all the time."""
-    with initialised(settings, database_name) as made:
+    # Nothing is sent: the message of ``fill`` waits.
+    with initialised(settings, database_name, smtp_host="127.0.0.1", smtp_sender="traces@sillage.example") as made:
         look_after_keys(made)
         made.governance.register.add(orjson.dumps(ACTIVITY))
         made.operations.sources.add("tutor", name="Tutor", activity=ACTIVITY["id"], scopes=["all"], actor=BY)
@@ -94,6 +98,10 @@ def fill(container: Container) -> str:
         "access", data_subject_of([ANA]), received=None, note="by letter", actor=BY
     )
     refreshed(container)
+    container.mail.mail.send("ana@school.example", "trial", "fr", {})
+    container.access.users.add(
+        "ana@school.example", name="Ana", grants=[Grant(Role.DPO, Perimeter())], language="fr", actor=BY
+    )
     # Who received what, once the log is as old as it gets.
     container.governance.audit.append("statements-read", "sk-1", {"tokens": [], "count": 1, "first": 1, "last": 2})
     (read,) = container.governance.audit.newest(["statements-read"], None, 1)
@@ -112,6 +120,9 @@ def check(container: Container, request: str) -> None:
         assert found.content.body == b"content"
     assert len(container.traces.documents.ids(PLACE._replace(id=None), actor="a").ids) == 3
     assert container.people.requests.show(request, actor=BY).steps
+    (waiting,) = container.platform.store.collection("outbox").find({})
+    assert b"ana@school.example" in container.keys.organisation.decrypt(mail_place(waiting["_id"]), waiting["sealed"])
+    assert [each.name for each in container.access.users.list()] == ["Ana"]
     names = [
         part
         for state in container.research.aggregates._repository.states()
