@@ -195,6 +195,7 @@ def test_details_of_errors_are_told_in_french_with_their_values() -> None:
     assert "tel quel\u00a0: 1\u202f204\u00a0chaînes." in told
     # A value is never taken for a text with values of its own.
     assert words.detail("No job has that name. There are: a{0}b.").endswith("Il y a\u00a0: a{0}b.")
+    assert re.fullmatch(words._pattern("Write {{a}}."), "Write {a}.")
     # One that nobody has foreseen is shown as it is.
     assert words.detail("Something new happened to {1} of them.") == "Something new happened to {1} of them."
     assert words.title(LeaseHeld) == LeaseHeld.title_fr
