@@ -194,6 +194,8 @@ def test_pupils_and_guardians_sign_in_by_educonnect(site: Site) -> None:
         {"nonce": None},
         {"aud": "another-client"},
         {"aud": ["sillage", "another"], "azp": "another"},
+        {"aud": "another-client", "azp": "sillage"},
+        {"aud": [], "azp": "sillage"},
         {"aud": None},
         {"iss": "https://evil.example"},
         {"iss": None},
@@ -270,8 +272,11 @@ def test_a_sign_in_with_one_provider_is_not_finished_with_another(site: Site) ->
     # The provider that somebody came from is in the address, in the answer (RFC 9207), and in the token.
     opened = Browser(site.server.url)
     back = site.pro.authorise(begun(site, opened))
+    asked = len(site.edu.requests)
     opened.get(back.replace("/from/proconnect", "/from/educonnect"))
     refused(opened)
+    # What the one gave, the other does not see.
+    assert len(site.edu.requests) == asked
     opened = Browser(site.server.url)
     opened.get(site.pro.authorise(begun(site, opened)) + "&iss=" + site.edu.url)
     refused(opened)
@@ -299,7 +304,16 @@ def test_somebody_whom_the_provider_refuses_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"", b"[]", b"<html>", b'{"id_token": 5}', b"\xff" * 100, b'"' + b"x" * 600_000 + b'"'], ids=len
+    "nonsense",
+    [
+        b"",
+        b"[]",
+        b"<html>",
+        b'{"id_token": 5}',
+        b"\xff" * 100,
+        b'{"id_token": "a.b.c", "x": "' + b"x" * 600_000 + b'"}',
+    ],
+    ids=len,
 )
 def test_a_provider_that_answers_nonsense_lets_nobody_in_and_nobody_out(site: Site, nonsense: bytes) -> None:
     opened = Browser(site.server.url)
