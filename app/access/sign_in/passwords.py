@@ -24,6 +24,8 @@ PASSES: Final = 2
 LANES: Final = 1
 AT_ONCE: Final = 2
 """Passwords that one worker checks at a time: together they take 38 MiB, however many people sign in."""
+WAITING: Final = 2
+"""Threads of one worker that wait for their turn; whoever comes then is told at once, so that others are served."""
 _WAIT_SECONDS: Final = 10.0
 _SALT_BYTES, _HASH_BYTES = 16, 32
 _MIN_DIFFERENT = 5
@@ -96,6 +98,7 @@ class Passwords:
     def __init__(self, wait_seconds: float = _WAIT_SECONDS) -> None:
         self._hasher = PasswordHasher(PASSES, MEMORY_KIB, LANES, _HASH_BYTES, _SALT_BYTES)
         self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._places = threading.BoundedSemaphore(AT_ONCE + WAITING)
         self._wait_seconds = wait_seconds
 
     def hashed(self, password: str) -> str:
@@ -126,12 +129,21 @@ class Passwords:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._wait_seconds):
-            raise Overloaded("Many people sign in at this moment. Try again in a few seconds.", retry_after=5)
+        if not self._places.acquire(blocking=False):
+            raise _busy()
         try:
-            yield
+            if not self._turns.acquire(timeout=self._wait_seconds):
+                raise _busy()
+            try:
+                yield
+            finally:
+                self._turns.release()
         finally:
-            self._turns.release()
+            self._places.release()
+
+
+def _busy() -> Overloaded:
+    return Overloaded("Many people sign in at this moment. Try again in a few seconds.", retry_after=5)
 
 
 def _base64(count: int) -> str:

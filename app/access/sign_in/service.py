@@ -9,14 +9,14 @@ from app.access.roles import SECOND_FACTOR
 from app.access.sign_in import passwords, second_factor, throttle
 from app.access.sign_in.invitations import Invitations, Invited
 from app.access.sign_in.passwords import Passwords
-from app.access.sign_in.throttle import Throttle
+from app.access.sign_in.throttle import Attempt, Throttle
 from app.access.users.secrets import Secrets
 from app.access.users.service import User, Users, require_other
 from app.access.users.sessions import Pending, Session, Sessions
 from app.core import clock
 from app.core.audit_sink import AuditSink
 from app.core.clock import Now
-from app.core.errors import SignInRefused
+from app.core.errors import Overloaded, SignInRefused
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import SIGN_IN_REFUSED, SIGNED_IN, USER_CHANGED
 
@@ -93,7 +93,7 @@ class LocalSignIn:
         attempt = self._attempts.begin(throttle.of_login(login, known), throttle.of_address(address))
         found = self._users.with_secrets(login)
         user, secrets = found or (None, Secrets())
-        right = self._hashing.matches(password, secrets.password)
+        right = self._matches(attempt, password, secrets.password)
         if user is None or not right or not user.roles(self._now()):
             self._refuse("credentials", {"login": self._keys.named("login", login.casefold()).hex()})
         attempt.succeeded()
@@ -142,9 +142,16 @@ class LocalSignIn:
         # Whoever has got hold of an open browser has not got its owner's password.
         user = session.user
         attempt = self._attempts.begin(throttle.of_second_factor(f"{user.id} password"))
-        if not self._hashing.matches(current, self._users.secrets(user.id).password):
+        if not self._matches(attempt, current, self._users.secrets(user.id).password):
             self._refuse("credentials", {"user": user.id})
         attempt.succeeded()
+
+    def _matches(self, attempt: Attempt, password: str, stored: str | None) -> bool:
+        try:
+            return self._hashing.matches(password, stored)
+        except Overloaded:
+            attempt.withdraw()
+            raise
 
     def _require_good(self, user: User, password: str) -> None:
         passwords.require_good(password, user.login, user.name, self._service_name)

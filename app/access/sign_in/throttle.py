@@ -72,6 +72,11 @@ class Attempt:
         for key in others:
             self._repository.give_back(key, self._now)
 
+    def withdraw(self) -> None:
+        """Take this attempt off again: it was not looked at."""
+        for key in self._keys:
+            self._repository.give_back(key, self._now)
+
 
 class Throttle:
     """Counts attempts, and refuses those that come too soon. Safe to share between threads."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.access.sign_in import passwords
-from app.access.sign_in.passwords import AT_ONCE, Passwords, require_good
+from app.access.sign_in.passwords import AT_ONCE, WAITING, Passwords, require_good
 from app.core.errors import Overloaded, PasswordRefused
 
 
@@ -64,28 +64,57 @@ def test_a_password_matches_whichever_way_its_letters_are_composed() -> None:
     assert not hashing.outdated(stored) and hashing.outdated("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$" + "A" * 43)
 
 
-def test_few_are_checked_at_a_time_and_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashing = Passwords(wait_seconds=0.05)
-    running, most, gate = [0], [0], threading.Event()
+class Held:
+    """Comparisons that last until the gate opens."""
 
-    class Slow:
-        def verify(self, *_: object) -> bool:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-            gate.wait(20)
-            running[0] -= 1
-            return True
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.most = 0
+        self._running = 0
+        self._lock = threading.Lock()
 
-    monkeypatch.setattr(hashing, "_hasher", Slow())
+    def verify(self, *_: object) -> bool:
+        with self._lock:
+            self._running += 1
+            self.most = max(self.most, self._running)
+        assert self.gate.wait(60)
+        with self._lock:
+            self._running -= 1
+        return True
+
+
+def test_few_are_checked_at_a_time_few_wait_and_others_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashing, held = Passwords(wait_seconds=60), Held()
+    monkeypatch.setattr(hashing, "_hasher", held)
+    told = threading.Semaphore(0)
 
     def check(_: int) -> str:
         try:
             return str(hashing.matches("x", "y"))
-        except Overloaded:
-            gate.set()
-            return "told"
+        except Overloaded as refused:
+            told.release()
+            return str(refused.retry_after)
 
     with ThreadPoolExecutor(12) as pool:
-        outcomes = list(pool.map(check, range(12)))
-    assert most[0] == AT_ONCE and outcomes.count("told") >= 1
+        checked = [pool.submit(check, each) for each in range(12)]
+        for _ in range(12 - AT_ONCE - WAITING):
+            # Before any of those who were there is done.
+            assert told.acquire(timeout=60)
+        held.gate.set()
+        outcomes = [each.result() for each in checked]
+    assert held.most == AT_ONCE and outcomes.count("True") == AT_ONCE + WAITING
+    assert outcomes.count("5") == 12 - AT_ONCE - WAITING
     assert passwords.MEMORY_KIB * AT_ONCE <= 40 * 1_024
+
+
+def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashing, held = Passwords(wait_seconds=0.05), Held()
+    monkeypatch.setattr(hashing, "_hasher", held)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        checked = [pool.submit(hashing.matches, "x", "y") for _ in range(AT_ONCE)]
+        while held.most < AT_ONCE:
+            pass
+        with pytest.raises(Overloaded):
+            hashing.matches("x", "y")
+        held.gate.set()
+        assert all(each.result() for each in checked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -19,6 +18,7 @@ from joserfc.jwk import KeySet
 
 from app.access.sign_in.providers.fetching import fetch
 from app.access.sign_in.providers.files import ProviderFile, is_safe
+from app.core import clock
 from app.core.clock import Now
 from app.core.errors import ProviderRefused, ProviderUnavailable
 
@@ -119,7 +119,7 @@ class ProviderClient:
 
     def _discovered(self) -> Discovered:
         with self._discovering:
-            known, now = self._known, time.monotonic()
+            known, now = self._known, clock.steady()
             if known is not None and now < known.until:
                 return known
             if now - self._failed < RETRY_SECONDS:
@@ -140,11 +140,11 @@ class ProviderClient:
                 str(addresses[1]),
                 userinfo if isinstance(userinfo, str) and is_safe(userinfo) else None,
                 self._keys(str(addresses[2])),
-                time.monotonic() + KEPT_SECONDS,
-                time.monotonic(),
+                clock.steady() + KEPT_SECONDS,
+                clock.steady(),
             )
         except ProviderUnavailable:
-            self._failed = time.monotonic()
+            self._failed = clock.steady()
             raise
         self._known = known
         return known
@@ -164,7 +164,7 @@ class ProviderClient:
         with self._discovering:
             if self._known is not discovered and self._known is not None:
                 return self._known
-            if time.monotonic() - discovered.asked < NEW_KEYS_SECONDS:
+            if clock.steady() - discovered.asked < NEW_KEYS_SECONDS:
                 return discovered
             return self._discover()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from http.client import HTTPException
 from typing import Any, Final, NamedTuple
 
 from app.access.sign_in.providers.files import is_safe
+from app.core import clock
 from app.core.errors import ProviderUnavailable
 
 MAX_BYTES: Final = 256 * 1024
@@ -45,7 +45,7 @@ def fetch(url: str, *, form: bytes | None = None, headers: Mapping[str, str] | N
     if not is_safe(url):
         raise ProviderUnavailable("The sign-in provider names an address without TLS.")
     asked = urllib.request.Request(url, form, {"Accept": "application/json", **(headers or {})})  # noqa: S310 # see above
-    begun = time.monotonic()
+    begun = clock.steady()
     try:
         with _opener.open(asked, timeout=SILENCE_SECONDS) as answer:
             return Fetched(answer.status, answer.headers.get_content_type(), _body(answer, begun))
@@ -63,6 +63,6 @@ def _body(answer: Any, begun: float) -> bytes:
         body += piece
         if len(body) > MAX_BYTES:
             raise ProviderUnavailable("The sign-in provider says more than anybody needs to.")
-        if time.monotonic() - begun > WHOLE_SECONDS:
+        if clock.steady() - begun > WHOLE_SECONDS:
             raise ProviderUnavailable("The sign-in provider answers too slowly.")
     return bytes(body)
