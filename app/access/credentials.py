@@ -232,6 +232,8 @@ class Sources:
             raise RegisterInvalid(f"A source named {id} is registered already.")
         self._audit.append("source-added", actor, {"source": id, "activity": activity, **_configuration(source)})
         self._repository.add(source)
+        # Who may read what is kept under its processing activity may read what it sends.
+        self._announcer.announce()
         # Before it has a credential, and so sends anything.
         if source.minors in REPLACING:
             self._rules.cover(id)

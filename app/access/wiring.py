@@ -8,6 +8,7 @@ from typing import Protocol
 from app.access.credentials import Access
 from app.access.key_ends import end_of
 from app.access.links import Admission, SourceLinks
+from app.access.reach import Reaches
 from app.access.restrictions.store import DataSubjectStateRepository, DataSubjectStates
 from app.access.sign_in.invitations import Invitations
 from app.access.sign_in.providers import files
@@ -25,6 +26,7 @@ from app.governance import wiring
 from app.governance.wiring import GovernanceServices
 from app.mail.wiring import MailServices
 from app.platform.feature_services import FeatureServices
+from app.schools.wiring import SchoolServices
 
 
 class Needs(wiring.Needs, Protocol):
@@ -38,6 +40,10 @@ class Needs(wiring.Needs, Protocol):
     def mail(self) -> MailServices:
         """Messages by e-mail."""
 
+    @property
+    def schools(self) -> SchoolServices:
+        """The directory of schools."""
+
 
 class AccessServices(FeatureServices):
     """Sources and their credentials, and whose data may only be stored."""
@@ -49,6 +55,7 @@ class AccessServices(FeatureServices):
         self._governance = container.governance
         self._keys = container.keys
         self._mail = container.mail
+        self._schools = container.schools
 
     @cached_property
     def sources_repository(self) -> SourceRepository:
@@ -65,9 +72,16 @@ class AccessServices(FeatureServices):
         """Restrictions and objections of data subjects."""
         return DataSubjectStates(DataSubjectStateRepository(self._platform.store), self._platform.trusted)
 
+    @cached_property
+    def reaches(self) -> Reaches:
+        """Sources, schools and days that perimeters come to."""
+        platform = self._platform
+        return Reaches(self.sources_repository, self._schools.directory, platform.trusted, platform.today)
+
     def forget(self) -> None:
         """Empty the caches."""
         self.credentials.forget()
+        self.reaches.forget()
         self.data_subject_states.forget()
 
     # --- sources and their processing activities ----------------------------------------------------

@@ -45,6 +45,7 @@ from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.store import Position, Statements, Stored
+from app.traces.statements.whereabouts import whereabouts
 
 BATCH = 500
 """Statements opened and written at a time."""
@@ -363,7 +364,9 @@ class MinorsPass:
                 change.row.id,
                 change.row.body,
                 subject,
-                tokens.of_statement(index, source.id, change.keys),
+                tokens.of_statement(
+                    index, source.id, change.keys, whereabouts(change.statement, change.row.stored, self._zone)
+                ),
                 index.fingerprint(members_kept(plain)),
                 body,
             )

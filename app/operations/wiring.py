@@ -198,6 +198,8 @@ class OperationServices(FeatureServices):
             # A process looks after half of the first; what it has begun ends by two waits for MongoDB.
             settings.process_ttl_seconds + 2 * settings.mongodb_timeout_seconds,
             self._people.erasure_repository,
+            self._platform.zone,
+            self._traces.whereabouts_entries,
         )
 
     @cached_property
@@ -256,7 +258,9 @@ class OperationServices(FeatureServices):
         return {**done, "documents": self.documents_rotation.resume(check=lease.check).values}
 
     def _reindex(self, lease: Lease) -> Mapping[str, object]:
-        return self.index_rotation.reindex("job:reindex", check=lease.check, share=JOB_SHARE)._asdict()
+        done = self.index_rotation.reindex("job:reindex", check=lease.check, share=JOB_SHARE)._asdict()
+        # Statements of an earlier version, which knew no perimeters.
+        return {**done, "completed": self.index_rotation.complete(lease.check, JOB_SHARE)}
 
     def _reseal(self, lease: Lease) -> Mapping[str, object]:
         if not self.reseal.due():

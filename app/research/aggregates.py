@@ -9,13 +9,14 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from io import BytesIO
 from typing import NamedTuple
 
 import orjson
 import polars as pl
 
+from app.access.reach import Reach
 from app.core import clock
 from app.core.errors import BadCursor, BadParameter, DatabaseUnavailable, DecryptionFailed, Fault, NotFound
 from app.crypto.keys import OrganisationKeys
@@ -68,6 +69,7 @@ class Answer(NamedTuple):
         minimum_group: Smallest number of distinct learners behind a figure.
         rows: The period's first day under the period's name, dimensions, measures, ``hidden``, ``reason``.
         next: Cursor of the next page, None on the last.
+        by: Dimensions that they are broken down by: those asked for, and those by which a perimeter bounds them.
     """
 
     definition: Definition
@@ -75,6 +77,7 @@ class Answer(NamedTuple):
     minimum_group: int
     rows: list[dict[str, Value]]
     next: str | None
+    by: tuple[str, ...] = ()
 
 
 class Status(NamedTuple):
@@ -159,11 +162,17 @@ class Aggregates:
         """The declared definitions, by name."""
         return [self._declared[name] for name in sorted(self._declared)]
 
-    def status(self) -> list[Status]:
-        """The status of each declared aggregate."""
+    def status(self, reach: Reach | None = None) -> list[Status]:
+        """The status of each declared aggregate; of those of which something may be told within a reach, if given.
+
+        Raises:
+            OutsidePerimeter: nothing lies within the reach.
+        """
         states = {state.id: state for state in self._repository.states()}
         lines = []
         for definition in self.definitions():
+            if reach is not None and _untold(definition, reach) is not None:
+                continue
             state = states.get(definition.id)
             months = {part.bucket for part in self._repository.names(definition.id) if _visible(part)}
             lines.append(
@@ -227,16 +236,28 @@ class Aggregates:
         state = tables(extract([], "UTC"), plan, lambda key: key)
         return protect(state, plan, self._minimum)[definition.dimension_names]
 
-    def query(self, query: Query) -> Answer:
+    def query(self, query: Query, reach: Reach | None = None) -> Answer:
         """Answer a question.
+
+        Args:
+            query: The question.
+            reach: Of whoever asks: rows are of its sources, schools and whole periods, and broken down by what bounds
+                them; None: all.
 
         Raises:
             NotFound: there is no such aggregate.
             BadParameter: a dimension is unknown or said twice, or the dates are the wrong way round.
             BadCursor: the cursor is not of this question.
+            OutsidePerimeter: a value or an interval outside of the reach is asked for, or an aggregate that does not
+                tell what it is bounded by.
         """
         definition, state = self.served(query.name)
         kept = _rollup(definition, query)
+        within: Mapping[str, frozenset[str]] = {}
+        if reach is not None:
+            within = _bounded(definition, reach)
+            query = _within(definition, query, reach, within)
+            kept = _rollup(definition, query)
         place = _cursor_place(definition, query)
         after = None if query.cursor is None else self._opened(query.cursor, place)
         rows: list[dict[str, Value]] = []
@@ -244,6 +265,8 @@ class Aggregates:
         for cells in self.cells(definition, kept, first, query.last):
             for name, value in query.where:
                 cells = cells.filter(pl.col(name) == value)
+            for name, values in within.items():
+                cells = cells.filter(pl.col(name).is_in(sorted(values)))
             if after is not None:
                 cells = cells.filter(_beyond([PERIOD, *kept], [date.fromisoformat(after[0]), *after[1:]]))
             rows += _rows(cells.head(query.limit + 1 - len(rows)), definition, kept)
@@ -255,7 +278,8 @@ class Aggregates:
             key = [rows[-1][definition.period], *(rows[-1][name] or "" for name in kept)]
             further = self._keys.encrypt_cursor(place, orjson.dumps(key), clock.today())
         as_of = state.through if state is not None and state.complete else None
-        return Answer(definition, as_of, self.minimum(definition), rows, further)
+        by = definition.dimension_names if query.by is None else query.by
+        return Answer(definition, as_of, self.minimum(definition), rows, further, by)
 
     def _opened(self, cursor: str, place: str) -> list[str]:
         try:
@@ -316,6 +340,58 @@ def _rollup(definition: Definition, query: Query) -> Rollup:
         raise _bad("limit", f"it is from 1 to {PAGE_LIMIT}")
     # A dimension that is filtered on is in the rows: the cell is the same as in the roll-up that has it.
     return tuple(name for name in names if name in asked)
+
+
+_BOUNDING = ("source", "school")
+"""Columns that a perimeter bounds, as ``Reach`` has them: its processing activities are bounds of sources."""
+
+
+def _untold(definition: Definition, reach: Reach) -> str | None:
+    """The column that bounds the reach and is no dimension of the aggregate; None: there is none."""
+    reach.require_something()
+    told = {dimension.column for dimension in definition.dimensions}
+    bounded = zip(_BOUNDING, (reach.sources, reach.schools), strict=True)
+    return next((column for column, values in bounded if values is not None and column not in told), None)
+
+
+def _bounded(definition: Definition, reach: Reach) -> dict[str, frozenset[str]]:
+    """The values that are within a reach, by the dimensions that it bounds."""
+    missing = _untold(definition, reach)
+    if missing is not None:
+        raise reach.refusal(
+            f"{definition.name} is not told by {missing}: its figures are of the whole store.", "aggregate"
+        )
+    names = {dimension.column: dimension.name for dimension in definition.dimensions}
+    bounded = zip(_BOUNDING, (reach.sources, reach.schools), strict=True)
+    return {names[column]: values for column, values in bounded if values is not None}
+
+
+def _within(definition: Definition, query: Query, reach: Reach, within: Mapping[str, frozenset[str]]) -> Query:
+    """The question, of no more than a reach: whole periods of its days, broken down by what it bounds."""
+    for name, value in query.where:
+        if name in within and value not in within[name]:
+            raise reach.refusal(f"This {name} is outside the perimeter of this key.", name)
+    first, last = query.first, query.last
+    if reach.since is not None:
+        first = max(first or reach.since, reach.since)
+    if reach.until is not None:
+        whole = _last_whole(definition.period, reach.until)
+        last = min(last or whole, whole)
+    if first is not None and last is not None and first > last:
+        raise reach.refusal(
+            f"No whole {definition.period} of this interval is within the perimeter of this key.", "dates"
+        )
+    by = None if query.by is None else (*query.by, *(name for name in within if name not in query.by))
+    return query._replace(first=first, last=last, by=by)
+
+
+def _last_whole(period: str, until: date) -> date:
+    """The last day on which a period may start that ends on a day or before."""
+    if period == "week":
+        return until - timedelta(days=6)
+    if period == "month" and (until + timedelta(days=1)).day > 1:
+        return until.replace(day=1) - timedelta(days=1)
+    return until
 
 
 def _bad(parameter: str, message: str) -> BadParameter:

@@ -38,11 +38,12 @@ from app.traces.statements.activity_store import DefinitionRepository
 from app.traces.statements.attachment_store import AttachmentRepository
 from app.traces.statements.attachments import Attachments
 from app.traces.statements.body_formats import bodies
-from app.traces.statements.index_tokens import VoidingVerbTokens
+from app.traces.statements.index_tokens import ReachBounds, VoidingVerbTokens
 from app.traces.statements.linking import Linking
 from app.traces.statements.reader import StatementReader
 from app.traces.statements.referred import Referred
 from app.traces.statements.store import Statements
+from app.traces.statements.whereabouts_entries import WhereaboutsEntries
 from app.traces.turns import Turns
 
 
@@ -211,6 +212,7 @@ class TraceServices(FeatureServices):
             activities=self.activities,
             sessions=self.sessions,
             register=self._governance.register,
+            zone=self._platform.zone,
         )
 
     @cached_property
@@ -228,7 +230,15 @@ class TraceServices(FeatureServices):
             attachments=self.attachments,
             states=self._access.data_subject_states,
             turns=self.turns,
+            bounds=ReachBounds(self._keys.organisation, self._platform.zone, self._platform.today),
+            entries=self.whereabouts_entries,
+            zone=self._platform.zone,
         )
+
+    @cached_property
+    def whereabouts_entries(self) -> WhereaboutsEntries:
+        """Entries of school and day of what an earlier version stored."""
+        return WhereaboutsEntries(self._platform.store)
 
     @cached_property
     def turns(self) -> Turns:
@@ -276,6 +286,7 @@ class TraceServices(FeatureServices):
         """Empty the caches."""
         self.profiles.forget()
         self.nomenclatures.forget()
+        self.whereabouts_entries.forget()
 
     # --- jobs ---------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 WHOLE = "the whole"
 """Name, in the audit log, of what is asked for where a route knows no perimeter."""
-_KNOWS_NONE = {
+KNOWS_NONE = {
     scope.GOVERNANCE_READ: "The register, retention and the audit log are told for the whole store.",
     scope.RIGHTS: "The rights of a data subject reach whatever is kept of them, wherever that is.",
     scope.STATE: "A document names neither a school nor a day, and every source may have written to it.",
@@ -93,7 +93,7 @@ class Gate:
         if not principal.perimeter.unbounded:
             bounds.note(principal)
             if not bounded:
-                why = next((_KNOWS_NONE[each] for each in scopes if each in _KNOWS_NONE), "It is not limited by one.")
+                why = next((KNOWS_NONE[each] for each in scopes if each in KNOWS_NONE), "It is not limited by one.")
                 raise OutsidePerimeter(
                     f"This resource is refused to keys with a perimeter. {why} "
                     f"This key allows: {principal.perimeter.described()}.",

@@ -156,6 +156,7 @@ def test_every_change_is_audited_and_revocation_announced(sources: Sources, log:
     sources.revoke(key.id, actor="t")
     assert [kind for kind, _ in log] == [
         "source-added",
+        "announced",
         "credential-created",
         "configuration-changed",
         "announced",

@@ -185,7 +185,7 @@ def test_every_route_is_named() -> None:
     none: Any = None
     app = Flask("routes", static_folder=None)
     options: dict[str, Any] = dict.fromkeys(
-        ("gate", "access", "recorder", "statement_queries", "audit", "metrics", "turns")
+        ("gate", "access", "reaches", "recorder", "statement_queries", "audit", "metrics", "turns")
     )
     app.register_blueprint(
         statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
@@ -195,12 +195,12 @@ def test_every_route_is_named() -> None:
         documents.blueprint(gate=none, access=none, documents=none, max_body_bytes=1), url_prefix="/xAPI"
     )
     app.register_blueprint(about.blueprint({}), url_prefix="/xAPI")
-    app.register_blueprint(agents.blueprint(none, none), url_prefix="/xAPI")
-    app.register_blueprint(activities.blueprint(none, none), url_prefix="/xAPI")
+    app.register_blueprint(agents.blueprint(none, none, none, none), url_prefix="/xAPI")
+    app.register_blueprint(activities.blueprint(none, none, none, none), url_prefix="/xAPI")
     for routes in (
-        aggregates.blueprint(none, none, none),
+        aggregates.blueprint(none, none, none, none),
         retention.blueprint(none, none, none, none, none, none),
-        verdicts.blueprint(none, none, none),
+        verdicts.blueprint(none, none, none, none),
         persons.blueprint(none, none, none, none),
         access_packages.blueprint(none, none),
         requests.blueprint(none, none, none),

@@ -80,8 +80,8 @@ def documents(path: str, scope: str, params: Mapping[str, str], key: str) -> lis
 
 
 TABLE = [
-    Row("GET", "/xAPI/statements", READING, own=(scopes.READ_MINE,)),
-    Row("HEAD", "/xAPI/statements", READING, own=(scopes.READ_MINE,)),
+    Row("GET", "/xAPI/statements", READING, own=(scopes.READ_MINE,), within=200),
+    Row("HEAD", "/xAPI/statements", READING, own=(scopes.READ_MINE,), within=200),
     Row("POST", "/xAPI/statements", (scopes.WRITE, scopes.ALL), json=statement(), senders=True),
     Row(
         "PUT", "/xAPI/statements", (scopes.WRITE, scopes.ALL), 204, {"statementId": ""}, json=statement(), senders=True
@@ -90,11 +90,14 @@ TABLE = [
     Row("DELETE", STATE, (scopes.STATE, scopes.ALL), 204, CONTEXT, senders=True),
     *documents(ACTIVITY, scopes.PROFILE, {"activityId": "https://ent.example/access"}, "profileId"),
     *documents(AGENT, scopes.PROFILE, {"agent": AGENT_JSON}, "profileId"),
-    Row("GET", "/xAPI/agents", READING, params={"agent": AGENT_JSON}, own=(scopes.READ_MINE,)),
-    Row("HEAD", "/xAPI/agents", READING, params={"agent": AGENT_JSON}, own=(scopes.READ_MINE,)),
+    Row("GET", "/xAPI/agents", READING, params={"agent": AGENT_JSON}, own=(scopes.READ_MINE,), within=200),
+    Row("HEAD", "/xAPI/agents", READING, params={"agent": AGENT_JSON}, own=(scopes.READ_MINE,), within=200),
+    # Refused within a perimeter where no statement names the activity.
     Row("GET", "/xAPI/activities", READING, params={"activityId": "https://ent.example/access"}),
     Row("HEAD", "/xAPI/activities", READING, params={"activityId": "https://ent.example/access"}),
-    Row("GET", "/api/v1/aggregates", (scopes.RESEARCH,)),
+    Row("GET", "/api/v1/aggregates", (scopes.RESEARCH,), within=200),
+    Row("GET", "/api/v1/aggregates/daily_activity", (scopes.RESEARCH,), within=200),
+    # Not told by source.
     Row("GET", "/api/v1/aggregates/ent_usage", (scopes.RESEARCH,)),
     Row("GET", "/api/v1/processing-activities", (scopes.GOVERNANCE_READ,)),
     Row("GET", "/api/v1/processing-activities/p2ia", (scopes.GOVERNANCE_READ,)),
@@ -132,7 +135,7 @@ TABLE = [
     Row("POST", "/api/v1/learner-links/end", (scopes.LINKS,), 404, json={"agents": [PERSON]}, senders=True),
     Row("POST", "/api/v1/audit/search", (scopes.GOVERNANCE_READ,), json={}),
     Row("POST", "/api/v1/check", (scopes.WRITE, scopes.ALL), json=statement(), senders=True),
-    Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ), own=(scopes.OWN_QUALITY,)),
+    Row("GET", "/api/v1/verdicts", (scopes.OWN_QUALITY, scopes.GOVERNANCE_READ), own=(scopes.OWN_QUALITY,), within=200),
 ]
 OPEN = {"/xAPI/about", "/healthz", "/readyz"}
 PAGES = "portal."

@@ -9,7 +9,9 @@ import pytest
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.access.perimeters import Perimeter
+from app.access.roles import SCOPES, Role
 from app.core.errors import RegisterInvalid
+from app.web import gate
 from app.wiring.web_application import create_app
 from tests.served import ACTIVITY, Server, statement
 from tests.web.routes import NOT_TESTED_HERE, OPEN, PAGES, TABLE, Row, ask, before, named, recorded
@@ -137,15 +139,34 @@ def test_a_perimeter_limits_each_route_or_closes_it_and_a_refusal_is_on_record(
         assert answer.status_code == row.within, answer.text
     else:
         assert answer.status_code == 403, answer.text
-        if row.method != "HEAD":
-            assert answer.json()["code"] == "outside-perimeter"
-            assert "sources table-within" in answer.json()["detail"]
         assert recorded(server) == earlier + 1
         (entry,) = server.container.governance.audit.newest(("outside-perimeter",), None, 1)
-        assert entry.actor == bounded.id and entry.detail["asked"]
+        why = {"activity": "names this activity", "aggregate": "not told by source"}.get(entry.detail["asked"])
+        assert entry.actor == bounded.id and (why or entry.detail["asked"] == gate.WHOLE)
+        if row.method != "HEAD":
+            told = answer.json()
+            assert told["code"] == "outside-perimeter" and "sources table-within" in told["detail"]
+            assert any(each in told["detail"] for each in ([why] if why else gate.KNOWS_NONE.values()))
         assert entry.detail["route"].split("/")[:3] == row.path.split("/")[:3]
     if row.one:
         assert server.send("GET", row.path, owner, params=row.params).json()["kept"] is True
+
+
+@pytest.fixture(scope="module")
+def roles(server: Server) -> dict[Role, NewCredential]:
+    """A person of each role that may do something over the API."""
+    return {role: server.credential(*held) for role, held in SCOPES.items() if held}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=named)
+def test_each_role_against_each_route(
+    server: Server, roles: dict[Role, NewCredential], owner: NewCredential, row: Row
+) -> None:
+    for role, credential in roles.items():
+        before(server, row, owner)
+        allowed = {row.answered(each, person=True) for each in scopes.closure(SCOPES[role])} - {403}
+        answer = ask(server, row, credential)
+        assert answer.status_code == (row.status if allowed else 403), (role, answer.text)
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.path.startswith("/xAPI/")], ids=named)

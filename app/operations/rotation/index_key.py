@@ -10,9 +10,10 @@ on. What a process that was paused wrote behind all this is found by the tokens 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from app.access.store import SourceRepository
 from app.core import clock, lossless
@@ -23,13 +24,15 @@ from app.governance.audit.log import INDEX_KEY_GIVEN_OUT, INDEX_KEY_RETIRED
 from app.keys import organisation as organisation_keys
 from app.keys.key_service import KeyService
 from app.keys.organisation import IndexState, Stage
-from app.operations.rotation.index_tokens import Move, Relink, TokenRepository, Unmoved
+from app.operations.rotation.index_tokens import Move, Referring, Relink, TokenRepository, Unmoved
 from app.people.erasure.store import ErasureRepository
 from app.platform.mongo.connection import Store
 from app.standards.xapi.content import members_kept
 from app.standards.xapi.identifiers import keys_of
 from app.traces.statements.index_tokens import of_statement
 from app.traces.statements.stock import StatementStock
+from app.traces.statements.whereabouts import whereabouts
+from app.traces.statements.whereabouts_entries import WhereaboutsEntries
 
 BATCH = 500
 """Statements opened and written at a time."""
@@ -91,6 +94,8 @@ class IndexRotation:
         audit: AuditSink,
         settle_seconds: float,
         erasures: ErasureRepository,
+        zone: ZoneInfo,
+        entries: WhereaboutsEntries,
     ) -> None:
         """Nothing is read yet.
 
@@ -103,6 +108,8 @@ class IndexRotation:
             audit: Takes an entry for each step.
             settle_seconds: After how long a change is known to every process, and what was begun before it has ended.
             erasures: What goes on, for longer than that, by tokens noted when it began.
+            zone: Of the days of events.
+            entries: How far statements of an earlier version have got theirs of school and day.
         """
         self._store = store
         self._keys = keys
@@ -112,6 +119,8 @@ class IndexRotation:
         self._audit = audit
         self._settle = settle_seconds
         self._erasures = erasures
+        self._zone = zone
+        self._entries = entries
         self._statements = TokenRepository(store)
 
     def status(self, progress: Callable[[int], None] = lambda _: None) -> IndexUse:
@@ -182,6 +191,51 @@ class IndexRotation:
         )
         return run.outcome(finished=finished)
 
+    def complete(self, check: Callable[[], None] = lambda: None, share: float = 1.0) -> int:
+        """Give statements of an earlier version their entries of school and month, and their day; how many got them.
+
+        Goes on where a run was cut off. What does not open is left: nobody reads it.
+        """
+        began = self._entries.since()
+        if began is None:
+            return 0
+        run = _Run(lambda *_: None, check, share)
+        # Asked before the look: what is stored later is looked through by the next run.
+        through = self._stock.reader.consistent_through()
+        lacking, since = self._entries.lacking(), began
+        for _ in range(_ROUNDS):
+            before = run.statements
+            while rows := self._statements.without_entries(since, BATCH):
+                with run.batch():
+                    # By the key that new ones get: a rotation that is under way moves these too.
+                    moves = self._moves(rows, self._keys.organisation.index.writing)[0]
+                    moved = self._statements.move([move for move in moves if move.late is not None])
+                    run.moved(moved, 0)
+                # What is left for now must not hold up what follows it.
+                since = rows[-1].stored.stored + (not moved)
+                self._entries.mark(since)
+            if run.statements == before:
+                break
+            # Again, for what others changed between its reading and its writing.
+            since = 0 if lacking else began
+        after = None
+        while (lacking or run.statements) and (found := self._statements.every_referring(after, BATCH)):
+            with run.batch():
+                self._statements.relink(self._relinks([row for _, row in found if row.refs]))
+            after = found[-1][0]
+        self._entries.finish(through)
+        return run.statements
+
+    def _relinks(self, rows: Sequence[Referring], gone: Collection[bytes] = frozenset()) -> list[Relink]:
+        """``refs`` as the statements are found now that they lead to; those left out that lead to what is ``gone``."""
+        known = self._statements.tokens({target for row in rows for target in row.targets()})
+        # Nothing is found any more through a statement that is gone: nobody knows what it said.
+        return [
+            Relink(row.id, row.refs, [{"i": target, "t": known.get(target, [])} for target in row.targets()])
+            for row in rows
+            if not any(target in known and not set(known[target]).isdisjoint(gone) for target in row.targets())
+        ]
+
     def _have_written(self, check: Callable[[], None]) -> None:
         """Once every process searches by the next key, have new statements written with it."""
         while (state := self._state()).stage is Stage.GIVEN_OUT:
@@ -212,16 +266,7 @@ class IndexRotation:
         for token in old:
             while rows_referring := self._statements.referring(token, BATCH):
                 with run.batch():
-                    known = self._statements.tokens({target for row in rows_referring for target in row.targets()})
-                    # Nothing is found any more through a statement that is gone: nobody knows what it said.
-                    relinks = [
-                        Relink(
-                            row.id, row.refs, [{"i": target, "t": known.get(target, [])} for target in row.targets()]
-                        )
-                        for row in rows_referring
-                        if not any(gone.intersection(known.get(target, ())) for target in row.targets())
-                    ]
-                    done = self._statements.relink(relinks)
+                    done = self._statements.relink(self._relinks(rows_referring, gone))
                     run.referring += done
                 if not done:
                     break
@@ -235,7 +280,7 @@ class IndexRotation:
         leave = len(bodies) < len(rows) and bool(self._erasures.open())
         moves = []
         for row in rows:
-            body = bodies.get(row.stored.id)
+            body, late = bodies.get(row.stored.id), None
             if body is None and leave:
                 continue
             if body is None:
@@ -243,9 +288,11 @@ class IndexRotation:
                 tokens: tuple[bytes, ...] = (new.token(kinds.SOURCE, row.stored.source),)
                 mark = new.fingerprint(row.fingerprint)
             else:
-                tokens = of_statement(new, row.stored.source, keys_of(lossless.loads(body)))
-                mark = new.fingerprint(members_kept(body))
-            moves.append(Move(row.stored.id, row.stored.body, tokens, mark))
+                statement = lossless.loads(body)
+                where = whereabouts(statement, row.stored.stored, self._zone)
+                tokens = of_statement(new, row.stored.source, keys_of(statement), where)
+                mark, late = new.fingerprint(members_kept(body)), where.late is not None
+            moves.append(Move(row.stored.id, row.stored.body, tokens, mark, late))
         return moves, len(moves) - len(bodies)
 
     def _own(self, index: IndexKey) -> list[bytes]:

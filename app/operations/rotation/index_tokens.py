@@ -7,26 +7,31 @@ under a generation is what the indexes show under its tokens of the sources. The
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pymongo
 from pymongo import UpdateOne
 
 from app.platform.mongo.connection import Document, Store, translated
-from app.traces.statements.store import NAME, SOME_TOKENS, Stored, carried
+from app.traces.statements.store import LATE, NAME, ON_TIME, SOME_TOKENS, Stored, carried
 
 # Counting a hundred million takes longer than a request may.
 _COUNT_SECONDS = 600.0
 
+_REFERRERS = [("ref", 1), ("_id", 1)]
+
 
 class Move(NamedTuple):
-    """A statement as it was read, and what it is found by from then on: tokens, and its fingerprint."""
+    """A statement as it was read, and what it is found by from then on: tokens, its fingerprint; whether it is late,
+    None where it did not open.
+    """
 
     id: UUID
     body: bytes
     tokens: tuple[bytes, ...]
     fingerprint: bytes
+    late: bool | None = None
 
 
 class Unmoved(NamedTuple):
@@ -85,9 +90,12 @@ class TokenRepository:
         asked: Document = {"t": token}
         if since is not None:
             asked["stored"] = {"$gte": since}
+        return self._unmoved(asked, "tokens", limit)
+
+    def _unmoved(self, asked: Document, index: str, limit: int) -> list[Unmoved]:
         fields = {"stored": 1, "source": 1, "subject": 1, "body": 1, "void": 1, "print": 1}
         with translated():
-            found = list(self._collection.find(asked, fields).sort("stored", 1).hint("tokens").limit(limit))
+            found = list(self._collection.find(asked, fields).sort("stored", 1).hint(index).limit(limit))
         return [
             Unmoved(
                 Stored(
@@ -104,6 +112,11 @@ class TokenRepository:
             for one in found
         ]
 
+    def without_entries(self, since: int, limit: int) -> list[Unmoved]:
+        """The next statements without entries of school and day, by ``stored``, from ``since`` on."""
+        asked: Document = {"stored": {"$gte": since}, "e": {"$exists": False}}
+        return self._unmoved(asked, "order", limit)
+
     def move(self, moves: Sequence[Move]) -> int:
         """Give statements their tokens and fingerprints, in one write; how many were as they had been read."""
         if not moves:
@@ -112,7 +125,13 @@ class TokenRepository:
             UpdateOne(
                 # What was changed or given a later place meanwhile is read again.
                 {"_id": move.id, "body": move.body or {"$exists": False}},
-                {"$set": {"t": list(move.tokens), "print": move.fingerprint}},
+                {
+                    "$set": {
+                        "t": list(move.tokens),
+                        "print": move.fingerprint,
+                        **({} if move.late is None else {"e": LATE if move.late else ON_TIME}),
+                    }
+                },
             )
             for move in moves
         ]
@@ -125,6 +144,17 @@ class TokenRepository:
         with translated():
             found = list(self._collection.find(asked, {"refs": 1}).hint("referred").limit(limit))
         return [Referring(one["_id"], one["refs"]) for one in found]
+
+    def every_referring(self, after: tuple[UUID, UUID] | None, limit: int) -> list[tuple[tuple[UUID, UUID], Referring]]:
+        """The next statements that lead to others, each with its place, beyond ``after``."""
+        with translated():
+            cursor = self._collection.find({"ref": {"$exists": True}}, {"ref": 1, "refs": 1}).hint(_REFERRERS)
+            if after is not None:
+                bound: Any = [("ref", after[0]), ("_id", after[1])]  # PyMongo types it as if it were an order
+                cursor = cursor.min(bound)
+            found = list(cursor.limit(limit + 1))
+        rows = [((one["ref"], one["_id"]), Referring(one["_id"], one.get("refs", ()))) for one in found]
+        return [(place, row) for place, row in rows if place != after][:limit]
 
     def tokens(self, ids: Iterable[UUID]) -> dict[UUID, list[bytes]]:
         """The tokens that are carried of those of these statements that are there."""

@@ -40,10 +40,12 @@ from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
 from app.traces.statements import activity_store as activity_definitions
 from app.traces.statements import personal_data as statements
+from app.traces.statements import whereabouts_entries
 
 # An erasure goes through them in this order: statements first, of which there is most, and on which others hang.
 COLLECTIONS: tuple[Declared, ...] = (
     *statements.COLLECTIONS,
+    *whereabouts_entries.COLLECTIONS,
     *resealing.COLLECTIONS,
     *rekeying.COLLECTIONS,
     *subjects.COLLECTIONS,

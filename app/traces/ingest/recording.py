@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -47,6 +48,7 @@ from app.traces.statements.attachment_store import Attachment
 from app.traces.statements.attachments import Attachments, Batch, Part
 from app.traces.statements.reader import StatementReader
 from app.traces.statements.store import Clash, Foreign, Inserted, Row, Spared, Statements, Voiding
+from app.traces.statements.whereabouts import whereabouts
 
 Statement = dict[str, Any]
 _STAMPED_AGAIN_AT_MOST = 3
@@ -123,6 +125,7 @@ class Recorder:
         activities: Activities,
         sessions: Sessions,
         register: Register,
+        zone: ZoneInfo,
     ) -> None:
         """``repeats`` finds what is there already. ``reader`` opens stored statements, those of erased learners left
         out.
@@ -134,7 +137,8 @@ class Recorder:
 
         ``register`` refuses what is under a processing activity under which nothing may be stored now.
 
-        ``activities`` and ``sessions`` are told of each batch that is stored; neither must fail.
+        ``activities`` and ``sessions`` are told of each batch that is stored; neither must fail. ``zone`` is that of
+        the days of events.
         """
         self._statements = statements
         self._repeats = repeats
@@ -154,6 +158,7 @@ class Recorder:
         self._states = states
         self._sessions = sessions
         self._register = register
+        self._zone = zone
 
     def record(
         self,
@@ -321,13 +326,14 @@ class Recorder:
                 for place in range(len(ids))
             ]
             sealed = self._bodies.encrypt(zip(ids, plain, strict=True), [learner_keys[subject] for subject in subjects])
+            places = [whereabouts(statement, first + place, self._zone) for place, statement in enumerate(statements)]
             return [
                 Row(
                     ids[place],
                     first + place,
                     source.id,
                     subjects[place],
-                    tokens.of_statement(index.writing, source.id, found[place]),
+                    tokens.of_statement(index.writing, source.id, found[place], places[place]),
                     fingerprints[place][0],
                     sealed[place],
                     batch.checked.codes[place],
@@ -335,6 +341,7 @@ class Recorder:
                     found[place].refers,
                     fingerprints[place][1:],
                     batch.conditions[place],
+                    places[place].late is not None,
                 )
                 for place in range(len(ids))
             ]

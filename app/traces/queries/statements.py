@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import orjson
 
+from app.access.reach import Reach
 from app.access.restrictions.store import DataSubjectStates
 from app.access.store import SourceRepository
 from app.core import clock, lossless
@@ -26,8 +28,11 @@ from app.standards.xapi.versions import NEWEST, Version
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import AT_ONCE, Activities
 from app.traces.statements.attachments import Attachments, Data
+from app.traces.statements.index_tokens import ReachBounds
 from app.traces.statements.reader import StatementReader
-from app.traces.statements.store import Filter, Position, Statements, Stored, beyond
+from app.traces.statements.store import Bounds, Filter, Plain, Position, Statements, Stored, beyond
+from app.traces.statements.whereabouts import day_of, whereabouts
+from app.traces.statements.whereabouts_entries import WhereaboutsEntries
 from app.traces.turns import Turns
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -70,11 +75,13 @@ class Reader(NamedTuple):
         credential: Public id of the credential.
         mine: Set when only the statements of that source may be seen.
         version: Of the request: a reader is not given what came with a later one, unless it asks for ``exact``.
+        reach: Reach of its perimeter, outside of which it is given nothing; None: everything.
     """
 
     credential: str
     mine: str | None
     version: Version = NEWEST
+    reach: Reach | None = None
 
 
 class One(NamedTuple):
@@ -162,12 +169,21 @@ class StatementQueries:
         attachments: Attachments,
         states: DataSubjectStates,
         turns: Turns,
+        bounds: ReachBounds,
+        entries: WhereaboutsEntries,
+        zone: ZoneInfo,
     ) -> None:
         """``sources`` gives the ids of the registered sources, for queries by authority.
 
         ``definitions`` gives what is known of activities, by IRI, one after the other; ``states`` says who is
         restricted.
+
+        ``bounds`` are those of readers with a perimeter, ``entries`` says whether they can be held to; ``zone`` is that
+        of the days of events.
         """
+        self._bounds = bounds
+        self._entries = entries
+        self._zone = zone
         self._statements = statements
         self._reader = reader
         self._keys = keys
@@ -199,25 +215,95 @@ class StatementQueries:
 
         Raises:
             NotFound: no such statement, of the other kind (voided or not), erased, restricted, or not for this reader.
+            OutsidePerimeter: so for a reader with a perimeter, or it lies outside: the answer does not say which, as
+                it would tell that there is one.
         """
+        if who.reach is not None:
+            who.reach.require_something()
+        try:
+            return self._one(id, who, voided, form, as_kept, languages, attachments)
+        except NotFound:
+            if who.reach is None:
+                raise
+        raise who.reach.refusal("No statement of this id is within the perimeter of this key.", "statement")
+
+    def _one(
+        self, id: UUID, who: Reader, voided: bool, form: str, as_kept: bool, languages: Languages, attachments: bool
+    ) -> One:
         found = self._statements.get(id)
         # xAPI-Communication 2.1.3: statementId does not give a voided statement, voidedStatementId no other.
         if found is None or found.voided is not voided or (who.mine is not None and found.source != who.mine):
             raise NotFound("No such statement, or not one that these credentials may see.")
         # GDPR art. 18(2): what is restricted is stored, and no more.
         plain = None if found.subject in self._states.current().restricted else self._reader.one(found)
-        if plain is None:
+        if plain is None or not self._within(plain, who.reach):
             raise NotFound("No such statement, or not one that these credentials may see.")
         data = self._attachments.first_of([plain])[0] if attachments else ()
         with self._turn([plain.body], form):
             (body,) = self._formed([plain.body], form, languages, _understood(who, as_kept))
         return One(body, plain.stored, data, plain.subject)
 
+    def _within(self, plain: Plain, reach: Reach | None) -> bool:
+        """True if a statement lies within a reach; told by what it says, whatever it is found by."""
+        if reach is None:
+            return True
+        where = whereabouts(lossless.loads(plain.body), plain.stored, self._zone)
+        day = day_of(where, plain.stored, self._zone)
+        return (
+            (reach.sources is None or plain.source in reach.sources)
+            and (reach.schools is None or where.school in reach.schools)
+            and (reach.since is None or day >= reach.since.isoformat())
+            and (reach.until is None or day <= reach.until.isoformat())
+        )
+
+    def bounds(self, who: Reader) -> Bounds | None:
+        """The bounds of what a reader may see; None: there are none.
+
+        Raises:
+            OutsidePerimeter: nothing lies within its perimeter.
+            Unavailable: the entries by which they are held to are still being made.
+        """
+        if who.reach is None:
+            return None
+        who.reach.require_something()
+        bounds = self._bounds.of(who.reach)
+        if who.reach.schools is not None or who.reach.since is not None or who.reach.until is not None:
+            self._entries.require()
+        return bounds
+
+    def require_named(self, activity: str, who: Reader) -> None:
+        """Refuse what is known of an activity to a reader within whose perimeter no statement names it.
+
+        Raises:
+            OutsidePerimeter: it is so.
+            Unavailable: as of ``bounds``.
+        """
+        bounds = self.bounds(who)
+        if who.reach is None:
+            return
+        index = self._keys.index
+        named = index.tokens(kinds.ACTIVITY, activity) + index.tokens(kinds.RELATED_ACTIVITY, activity)
+        wanted = Filter((named,), through=False, moving=index.moving, bounds=bounds)
+        if not self._statements.page(wanted, after=None, ascending=False, limit=1).rows:
+            raise who.reach.refusal("No statement within the perimeter of this key names this activity.", "activity")
+
     def page(self, query: StatementQuery, who: Reader, *, languages: Languages = ANY) -> Page:
-        """The first page of a query."""
+        """The first page of a query.
+
+        Raises:
+            OutsidePerimeter: it asks for a source or an interval that lies outside the perimeter of the reader.
+            Unavailable: the entries by which it is held to are still being made.
+        """
         generation = self._keys.index.newest
         named = tokens.named(self._keys, query, mine=who.mine)
-        wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=self._authority(query))
+        authority, bounds = self._authority(query), self.bounds(who)
+        if who.reach is not None and bounds is not None:
+            if authority is not None and who.reach.sources is not None and authority not in who.reach.sources:
+                raise who.reach.refusal("This source is outside the perimeter of this key.", "source")
+            # Nothing is stored before it happens: until then there was nothing of these days.
+            if query.until is not None and bounds.since is not None and query.until < bounds.since:
+                raise who.reach.refusal("Nothing stored by then is within the perimeter of this key.", "dates")
+        wanted = tokens.of_query(self._keys, query, mine=who.mine, authority_source=authority, bounds=bounds)
         limit = min(query.limit or self._page_limit, self._page_limit)
         subject = None if query.agent is None else self._keys.subject(query.agent).hex()
         asked = Asked(
@@ -403,7 +489,7 @@ class StatementQueries:
             index = self._keys.index
             mine = () if who.mine is None else index.tokens(kinds.SOURCE, who.mine)
             wanted = Filter(groups, content["since"], content["until"], mine, moving=index.moving)
-            asked = Asked(wanted, *content["asked"])
+            asked = Asked(wanted._replace(bounds=self.bounds(who)), *content["asked"])
             after = Position(content["stored"], tuple(map(UUID, content["seen"])))
         except (ValueError, KeyError, TypeError, DecryptionFailed):
             raise BadCursor(

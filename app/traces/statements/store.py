@@ -9,7 +9,10 @@ Document of a statement::
     stored   int64       microseconds since 1970, UTC; the order of everything
     source   str         id of the source, clear
     subject  binary(16)  token of the learner whose key seals the body
-    t        [binary(12)] blind index entries: source, agents, verb, activities, registration, related ones
+    t        [binary(12)] blind index entries: source, agents, verb, activities, registration, related ones, school; of
+                         one that is late, month and day of the event
+    e        int         1: it was stored on the day of the event, 2: later; absent where a version without
+                         entries of schools stored it, until the job ``reindex`` has made them
     print    binary(16)  keyed fingerprint of what was sent: equal for a retry in the same words
     body     binary      sealed JSON, see ``app/crypto/bodies.py``
     v        int         profile verdict (absent: not checked)
@@ -69,11 +72,13 @@ from app.platform.mongo.group_commit import GroupCommit
 
 NAME = "statements"
 LINKING = "linking"
+ON_TIME, LATE = 1, 2
+"""Values of ``e``."""
 COLLECTIONS = (
     Declared(
         NAME,
         Personal(
-            what="statements, encrypted with their learners' keys",
+            what="statements, encrypted with their learners' keys; school and day as blind index entries",
             locate="subject token; blind index entries of agents",
             export="statements",
             erase="with the key, then the documents; mentions in statements of others are redacted",
@@ -123,6 +128,15 @@ MAX_CARRIED = 256
 Each is an index entry: a statement of 200 bytes could otherwise have 200,000. Twenty that name a dozen agents and
 activities each are carried whole.
 """
+MERGED_AT_ONCE = 200
+"""Tokens of one group that one query asks for.
+
+Their entries are read in the order of ``stored`` and merged; of more MongoDB would read all there are, and sort.
+"""
+_PROBED_TIMES = 5
+"""Of the statements of a page, how many are looked at before the tokens of a long group are asked for in parts."""
+_FEW = 1_000
+"""Statements that are read at once sooner than by the parts of a long group."""
 CARRIED_AT_ONCE = 128_000
 """Tokens that those may carry together that are linked in one transaction; when they are more than 500, each the less.
 
@@ -140,6 +154,7 @@ class Row(NamedTuple):
     Attributes:
         earlier_fingerprints: Its ``fingerprint`` under other generations of the index key, if it is stored already.
         conditions: Conditions under which it is taken in; None where the same again is to be looked at anew.
+        late: It is stored on a later day than that of the event.
     """
 
     id: UUID
@@ -154,6 +169,7 @@ class Row(NamedTuple):
     refers: UUID | None = None
     earlier_fingerprints: tuple[bytes, ...] = ()
     conditions: int | None = None
+    late: bool = False
 
 
 class Known(NamedTuple):
@@ -264,6 +280,35 @@ class Spared(NamedTuple):
     foreign: Mapping[UUID, bytes] = MappingProxyType({})
 
 
+class Bounds(NamedTuple):
+    """Bounds of what a reader may see, over a filter.
+
+    Attributes:
+        groups: Groups of tokens, one of each of which a statement has; one through which it is found, too.
+        late: Tokens of days and months, one of which a statement has that is late; None: days are not bounded. Where
+            they are, nothing is found through others: of these no day is carried.
+        since: ``stored`` from which on there may be any, microseconds.
+        before: ``stored`` before which those are that are not late.
+        state: Value of ``e`` that they have.
+    """
+
+    groups: tuple[tuple[bytes, ...], ...] = ()
+    late: tuple[bytes, ...] | None = None
+    since: int | None = None
+    before: int | None = None
+    state: int | None = None
+
+    def branches(self) -> tuple[Bounds, ...]:
+        """The bounds of those that are late, and of those that are not; themselves, where days are not bounded."""
+        if self.late is None:
+            return (self,)
+        # The late ones first: where many are, the search for others then ends at the last one of the page.
+        return (
+            self._replace(groups=(*self.groups, self.late), late=None, before=None),
+            self._replace(late=None, state=ON_TIME),
+        )
+
+
 class Filter(NamedTuple):
     """Filter of statements: one of each group of ``tokens``, stored after ``since`` and not after ``until``.
 
@@ -271,7 +316,7 @@ class Filter(NamedTuple):
 
     A statement that refers to one that has the tokens is found too (xAPI-Communication 2.1.3, "Filter Conditions for
     StatementRefs"); the bounds are on its own ``stored``. With ``mine``, tokens of a source, both must be that
-    source's. Without ``through`` such statements are left out.
+    source's; likewise within ``bounds``. Without ``through`` such statements are left out.
     """
 
     tokens: tuple[tuple[bytes, ...], ...] = ()
@@ -280,6 +325,7 @@ class Filter(NamedTuple):
     mine: tuple[bytes, ...] = ()
     through: bool = True
     moving: bool = False
+    bounds: Bounds | None = None
 
 
 # One more than is carried, so that what is left out shows.
@@ -617,7 +663,15 @@ class Statements:
             UpdateOne(
                 {"_id": row.id},
                 # The fingerprint is of the same index key as the tokens.
-                {"$set": {"stored": row.stored, "body": row.body, "t": list(row.tokens), "print": row.fingerprint}},
+                {
+                    "$set": {
+                        "stored": row.stored,
+                        "body": row.body,
+                        "t": list(row.tokens),
+                        "print": row.fingerprint,
+                        "e": LATE if row.late else ON_TIME,
+                    }
+                },
             )
             for row in rows
         ]
@@ -677,6 +731,8 @@ class Statements:
     ) -> Rows:
         # One more than asked tells whether anything follows.
         most = limit + 1
+        if wanted.bounds is not None:
+            return self._page_within(wanted, wanted.bounds, after, ascending, limit, without, session)
         # MongoDB is told the index: it would try several for a while, and remember one for other tokens.
         index = "tokens" if wanted.tokens or wanted.mine else "order"
         asked = _passing_over(query(wanted, after, ascending), without)
@@ -692,6 +748,83 @@ class Statements:
         own = self._found(asked, index, ascending, most, session)
         through = self._found(asked_through, "referred", ascending, most, session)
         return _first(_merged(own, through, ascending), limit)
+
+    def _page_within(
+        self,
+        wanted: Filter,
+        bounds: Bounds,
+        after: Position | None,
+        ascending: bool,
+        limit: int,
+        without: Collection[bytes],
+        session: ClientSession | None,
+    ) -> Rows:
+        own = self._own(wanted, bounds, after, ascending, limit + 1, without, session)
+        if not wanted.tokens or not wanted.through or bounds.late is not None:
+            return _first(own, limit)
+        asked = _passing_over(query_through(wanted, after, ascending), without)
+        through = self._found(asked, "referred", ascending, limit + 1, session)
+        return _first(_merged(own, through, ascending), limit)
+
+    def _own(
+        self,
+        wanted: Filter,
+        bounds: Bounds,
+        after: Position | None,
+        ascending: bool,
+        limit: int,
+        without: Collection[bytes],
+        session: ClientSession | None,
+    ) -> Rows:
+        """Those that have the tokens themselves: within bounds, by a few tokens of their longest group at a time."""
+        branches = bounds.branches()
+        parts = list(_parts(wanted, branches))
+        if len(parts) > len(branches) and self._few(wanted.tokens, session):
+            parts = [wanted._replace(bounds=branch) for branch in branches]
+        found, beyond, left = Rows([], True), None, limit
+        if len(parts) > 1 and bounds.late is None:
+            # Where most lies within, a look at what comes next is enough.
+            beyond = self._probed(wanted, after, ascending, limit, session)
+            if beyond is not None:
+                near = _passing_over(query(wanted, after, ascending), without)
+                near["$and"].append({"stored": {"$lte" if ascending else "$gte": beyond}})
+                found = self._found(near, "order", ascending, limit, session)
+                if len(found.rows) >= limit or not found.ended:
+                    return found
+                left -= len(found.rows)
+        rest = Rows([], True)
+        for part in parts:
+            asked = _passing_over(query(part, after, ascending), without)
+            if beyond is not None:
+                asked["$and"].append({"stored": {"$gt" if ascending else "$lt": beyond}})
+            if rest.rows and (len(rest.rows) >= left or not rest.ended):
+                # Beyond the last one that has its place already, nothing is for this page.
+                asked["$and"].append({"stored": {"$lte" if ascending else "$gte": rest.rows[-1].stored}})
+            index = "tokens" if part.tokens or part.mine or (part.bounds and part.bounds.groups) else "order"
+            more = self._found(asked, index, ascending, left, session)
+            rest = _first(_merged(rest, more, ascending), left) if rest.rows else more
+        return Rows(found.rows + rest.rows, rest.ended)
+
+    def _few(self, groups: Sequence[Sequence[bytes]], session: ClientSession | None) -> bool:
+        """True if few statements have one of the tokens of some group."""
+        with translated():
+            return any(
+                self._collection.count_documents(_one_of(group), limit=_FEW, hint="tokens", session=session) < _FEW
+                for group in groups
+            )
+
+    def _probed(
+        self, wanted: Filter, after: Position | None, ascending: bool, limit: int, session: ClientSession | None
+    ) -> int | None:
+        """``stored`` of a place some pages ahead, whoever's they are; None: it ends before."""
+        bounds = {sign: at for sign, at in (("$gt", wanted.since), ("$lte", wanted.until)) if at is not None}
+        clauses: list[Document] = [{"stored": bounds or {"$exists": True}}]
+        if after is not None:
+            clauses.append({"stored": {"$gte" if ascending else "$lte": after.stored}})
+        with translated():
+            found = self._collection.find({"$and": clauses}, {"_id": 0, "stored": 1}, session=session).hint("order")
+            place = next(found.sort("stored", 1 if ascending else -1).skip(_PROBED_TIMES * limit).limit(1), None)
+        return None if place is None else int(place["stored"])
 
     def _found(self, asked: Document, index: str, ascending: bool, limit: int, session: ClientSession | None) -> Rows:
         order = _order(ascending)
@@ -836,6 +969,17 @@ class _NotNow(Exception):
         self.by = tuple(by)
 
 
+def _parts(wanted: Filter, branches: Sequence[Bounds]) -> Iterator[Filter]:
+    """Filters that find together what one finds, each of which MongoDB answers in the order of ``stored``."""
+    for bounds in branches:
+        longest = max(bounds.groups, key=len, default=())
+        others = tuple(group for group in bounds.groups if group is not longest)
+        for start in range(0, len(longest), MERGED_AT_ONCE):
+            yield wanted._replace(bounds=bounds._replace(groups=(longest[start : start + MERGED_AT_ONCE], *others)))
+        if not longest:
+            yield wanted._replace(bounds=bounds)
+
+
 def query(wanted: Filter, after: Position | None, ascending: bool) -> Document:
     """The MongoDB filter of those that have the tokens themselves.
 
@@ -849,6 +993,8 @@ def query_through(wanted: Filter, after: Position | None, ascending: bool) -> Do
     of_tokens = [_one_of(alternatives) for alternatives in wanted.tokens]
     if wanted.mine:
         of_tokens.append(_one_of(wanted.mine))
+    if wanted.bounds is not None:
+        of_tokens += map(_one_of, wanted.bounds.groups)
     # The first one leads the index: MongoDB takes no bounds of it from within $elemMatch with $and.
     leading = {f"refs.{name}": value for name, value in _one_of(wanted.tokens[0]).items()}
     met: list[Document] = [leading]
@@ -865,6 +1011,15 @@ def _common(wanted: Filter, after: Position | None, ascending: bool) -> list[Doc
     if wanted.until is not None:
         bounds["$lte"] = wanted.until
     clauses: list[Document] = [_one_of(wanted.mine)] if wanted.mine else []
+    limits = wanted.bounds
+    if limits is not None:
+        clauses += map(_one_of, limits.groups)
+        if limits.since is not None:
+            clauses.append({"stored": {"$gte": limits.since}})
+        if limits.before is not None:
+            clauses.append({"stored": {"$lt": limits.before}})
+        if limits.state is not None:
+            clauses.append({"e": limits.state})
     clauses.append({"stored": bounds or {"$exists": True}})
     clauses.append({"void": {"$exists": False}})
     if after is not None:
@@ -894,6 +1049,7 @@ def _document(row: Row) -> Document:
         "t": list(row.tokens),
         "print": row.fingerprint,
         "body": row.body,
+        "e": LATE if row.late else ON_TIME,
     }
     if row.verdict is not None:
         document["v"] = row.verdict

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
+from app.access.reach import Reaches
 from app.access.scopes import RESEARCH
 from app.core.audit_sink import AuditSink
 from app.core.errors import BadParameter, Fault
@@ -26,27 +27,27 @@ class _Parameters(Schema):
     cursor = fields.String(validate=validate.Length(1, 2_000))
 
 
-def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink) -> Blueprint:
+def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink, reaches: Reaches) -> Blueprint:
     """Routes ``/aggregates`` and ``/aggregates/<name>``; ``audit`` takes an entry for each reading."""
     routes = Blueprint("aggregates", __name__)
 
     @routes.get("/aggregates")
     def _list() -> Response:
-        gate.principal(RESEARCH)
+        principal = gate.principal(RESEARCH, bounded=True)
         if request.args:
             raise BadParameter("This resource takes no parameters.")
         lines = [
             {**described(line.definition), "as_of": instant(line.as_of), "complete": line.complete}
-            for line in aggregates.status()
+            for line in aggregates.status(reaches.of(principal.perimeter))
         ]
         return answer({"aggregates": lines})
 
     @routes.get("/aggregates/<name>")
     def _cells(name: str) -> Response:
-        principal = gate.principal(RESEARCH)
+        principal = gate.principal(RESEARCH, bounded=True)
         dimensions = aggregates.served(name)[0].dimension_names
         query = _query(name, dimensions)
-        found = aggregates.query(query)
+        found = aggregates.query(query, reaches.of(principal.perimeter))
         # Figures go out only once their reading is on record. The values of filters stay out of it.
         audit.append(
             READ,
@@ -55,7 +56,7 @@ def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink) -> Blueprint
                 "aggregate": found.definition.id,
                 "from": query.first and query.first.isoformat(),
                 "to": query.last and query.last.isoformat(),
-                "by": list(query.by if query.by is not None else dimensions),
+                "by": list(found.by),
                 "filtered": [dimension for dimension, _ in query.where],
                 "rows": len(found.rows),
             },

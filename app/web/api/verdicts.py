@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields
 
 from app.access import scopes
+from app.access.reach import Reach, Reaches
 from app.core.errors import BadParameter, ScopeMissing
 from app.core.given import Day
 from app.traces.conformance.sessions import Sessions
@@ -23,13 +25,15 @@ class _Parameters(Schema):
     source = fields.String(load_default=None)
 
 
-def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions) -> Blueprint:
-    """The route: a source sees its own counts; a DPO those of any source, named by ``source``."""
+def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions, reaches: Reaches) -> Blueprint:
+    """The route: a source sees its own counts; a DPO those of any source, named by ``source``; whoever has a perimeter
+    those of its sources.
+    """
     routes = Blueprint("verdicts", __name__)
 
     @routes.get("/verdicts")
     def verdicts() -> Response:
-        principal = gate.principal(scopes.OWN_QUALITY, scopes.GOVERNANCE_READ)
+        principal = gate.principal(scopes.OWN_QUALITY, scopes.GOVERNANCE_READ, bounded=True)
         try:
             given = _Parameters().load(request.args.to_dict())
         except ValidationError as refused:
@@ -39,11 +43,15 @@ def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions) -> B
             ) from None
         source: str | None = given["source"]
         since: date | None = given["since"]
-        if scopes.GOVERNANCE_READ not in principal.scopes:
+        reach = reaches.of(principal.perimeter)
+        if reach is not None:
+            sources: Sequence[str | None] = _within(reach, source)
+        elif scopes.GOVERNANCE_READ in principal.scopes:
+            sources = [source]
+        else:
             if principal.source is None or source not in (None, principal.source):
                 raise ScopeMissing("These credentials see the counts of their own source only.")
-            source = principal.source
-        counts = profiles.counts(source, since.isoformat() if since else None)
+            sources = [principal.source]
         lines = [
             {
                 "source": count.source,
@@ -51,9 +59,12 @@ def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions) -> B
                 "outcome": count.outcome,
                 "statements": count.statements,
             }
-            for count in counts
+            for each in sources
+            for count in profiles.counts(each, since.isoformat() if since else None)
         ]
         moment = None if since is None else _microseconds(since)
+        standings = [each for one in sources for each in sessions.standings(one, moment)]
+        broken = [each for one in sources for each in sessions.breaks(one, moment)]
         patterns = [
             {
                 "source": each.source,
@@ -63,7 +74,7 @@ def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions) -> B
                 "outcome": each.outcome,
                 "sessions": each.sessions,
             }
-            for each in sessions.standings(source, moment)
+            for each in standings
         ]
         breaks = [
             {
@@ -74,11 +85,25 @@ def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions) -> B
                 "found": [*each.found],
                 "sessions": each.sessions,
             }
-            for each in sessions.breaks(source, moment)
+            for each in broken
         ]
         return answer({"verdicts": lines, "patterns": patterns, "breaks": breaks})
 
     return routes
+
+
+def _within(reach: Reach, source: str | None) -> list[str]:
+    """The sources whose counts are told within a reach: the one that is asked for, or all of it."""
+    reach.require_something()
+    if reach.sources is None or reach.schools is not None or (reach.since, reach.until) != (None, None):
+        raise reach.refusal(
+            "Verdicts are counted by source and day of receipt, not by school or day of the event.", "verdicts"
+        )
+    if source is None:
+        return sorted(reach.sources)
+    if source not in reach.sources:
+        raise reach.refusal("This source is outside the perimeter of this key.", "source")
+    return [source]
 
 
 def _microseconds(day: date) -> int:

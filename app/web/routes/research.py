@@ -13,4 +13,4 @@ from app.web.wiring import Needs
 def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     """The blueprint."""
     audit = container.governance.audit
-    return (Mounted(aggregates.blueprint(gate, container.research.aggregates, audit), API),)
+    return (Mounted(aggregates.blueprint(gate, container.research.aggregates, audit, container.access.reaches), API),)

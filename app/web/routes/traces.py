@@ -15,12 +15,13 @@ from app.web.xapi import activities, agents, documents, statements
 def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     """The blueprints."""
     settings, traces = container.settings, container.traces
-    credentials = container.access.credentials
+    credentials, reaches = container.access.credentials, container.access.reaches
     return (
         Mounted(
             statements.blueprint(
                 gate=gate,
                 access=credentials,
+                reaches=reaches,
                 recorder=traces.recorder,
                 statement_queries=traces.statement_queries,
                 audit=container.governance.audit,
@@ -39,8 +40,8 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
             ),
             XAPI,
         ),
-        Mounted(agents.blueprint(gate, traces.agents), XAPI),
-        Mounted(activities.blueprint(gate, traces.activities), XAPI),
-        Mounted(verdicts.blueprint(gate, traces.profiles, traces.sessions), API),
+        Mounted(agents.blueprint(gate, traces.agents, traces.statement_queries, reaches), XAPI),
+        Mounted(activities.blueprint(gate, traces.activities, traces.statement_queries, reaches), XAPI),
+        Mounted(verdicts.blueprint(gate, traces.profiles, traces.sessions, reaches), API),
         Mounted(check.blueprint(gate, credentials, traces.checking, traces.turns, settings.max_body_bytes), API),
     )

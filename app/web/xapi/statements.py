@@ -13,6 +13,7 @@ from flask import Blueprint, Response, g, request
 from app.access import scopes
 from app.access.credentials import Access
 from app.access.principals import Principal
+from app.access.reach import Reaches
 from app.core.audit_sink import AuditSink
 from app.core.errors import BadParameter
 from app.standards.xapi import languages
@@ -37,6 +38,7 @@ def blueprint(
     *,
     gate: Gate,
     access: Access,
+    reaches: Reaches,
     recorder: Recorder,
     statement_queries: StatementQueries,
     audit: AuditSink,
@@ -96,11 +98,11 @@ def blueprint(
 
     @routes.get("/statements")
     def get() -> Response:
-        principal = gate.principal(scopes.READ, scopes.READ_MINE)
+        principal = gate.principal(scopes.READ, scopes.READ_MINE, bounded=True)
         spoken = headers.version()
         # Read before the query: the answer holds everything stored up to this.
         g.consistent_through = statement_queries.consistent_through()
-        who = reader(principal, spoken)
+        who = reader(principal, spoken, reaches)
         given = parameters.given()
         wanted = languages.parse(request.headers.get("Accept-Language"))
         if any(name == CURSOR for name, _ in given):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -26,7 +27,8 @@ from app.standards.xapi.query import StatementQuery
 from app.standards.xapi.versions import Version
 from app.traces.queries.statements import Reader
 from app.traces.statements import index_tokens as tokens
-from app.traces.statements.store import MAX_CARRIED
+from app.traces.statements.store import MAX_CARRIED, Plain
+from app.traces.statements.whereabouts import whereabouts
 from app.wiring.container import Container
 from tests.served import ACTIVITY, statement
 from tests.stores import initialised, look_after_keys
@@ -75,6 +77,13 @@ def found(container: Container, **query: Any) -> set[UUID]:
 
 def old_key(container: Container) -> IndexKey:
     return index_keys(container.platform.store, container.keys.keyring, container.settings.organisation).writing
+
+
+def of_statement(index: IndexKey, one: Plain) -> tuple[bytes, ...]:
+    said = orjson.loads(one.body)
+    return tokens.of_statement(
+        index, one.source, keys_of(said), whereabouts(said, one.stored, ZoneInfo("Europe/Paris"))
+    )
 
 
 def stop_after(batches: int) -> Callable[[], None]:
@@ -172,7 +181,7 @@ def erasure_targets(container: Container, old: IndexKey) -> list[UUID]:
     left = []
     rows = {row.id: row for row in container.traces.statements.span(None, 1 << 62, 10_000)}
     plain = container.traces.reader.decrypted(list(rows.values()))
-    made = {one.id: tokens.of_statement(old, one.source, keys_of(orjson.loads(one.body))) for one in plain}
+    made = {one.id: of_statement(old, one) for one in plain}
     anywhere = {token for each in made.values() for token in each}
     for document in container.platform.store.collection("statements").find({"stored": {"$exists": True}}):
         copied = [token for each in document.get("refs", ()) for token in each["t"]]
@@ -195,7 +204,7 @@ def test_nothing_of_the_old_key_remains(container: Container, source: Source, ro
     assert not {each["print"] for each in after.values()} & set(before.values())
     plain = container.traces.reader.decrypted(container.traces.statements.span(None, 1 << 62, 10_000))
     for one in plain:
-        again = tokens.of_statement(new, one.source, keys_of(orjson.loads(one.body)))
+        again = of_statement(new, one)
         assert sorted(after[one.id]["t"]) == sorted(again)
         for ref in after[one.id].get("refs", ()):
             assert ref["t"] == after[ref["i"]]["t"]
