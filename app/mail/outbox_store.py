@@ -104,7 +104,8 @@ class OutboxData(PersonalDataStore):
             return
         with translated():
             done = self._collection.delete_many({**_theirs(asked.who), "created": {"$lte": asked.until}})
-        yield Gone(done.deleted_count, {"messages": done.deleted_count})
+        if done.deleted_count:
+            yield Gone(done.deleted_count, {"messages": done.deleted_count})
 
 
 def _theirs(who: DataSubject) -> Document:
