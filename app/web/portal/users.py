@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from app.access.key_ends import default_last_day, end_of
 from app.access.perimeters import SCHOOL, Perimeter, Territory, territory
 from app.access.roles import BOUNDED, Grant, Role, grants
 from app.access.sign_in.invitations import Invitations, Invited
+from app.access.sign_in.providers.service import ProviderSignIn
 from app.access.sign_in.service import LocalSignIn
 from app.access.store import Source
 from app.access.users.service import User, Users
@@ -40,11 +41,13 @@ class Standing(NamedTuple):
         user: The account.
         held: Its roles that hold now.
         ways: How its owner signs in: of ``password``, ``second-factor``, ``invited``.
+        provider: Label of the provider that they sign in by; None: of a local account.
     """
 
     user: User
     held: Sequence[Grant]
     ways: Sequence[str]
+    provider: Mapping[str, str] | None
 
 
 class UserPages:
@@ -56,6 +59,7 @@ class UserPages:
         sessions: Sessions,
         sign_in: LocalSignIn,
         invitations: Invitations,
+        providers: ProviderSignIn,
         register: Register,
         sources: Callable[[], Sequence[Source]],
         *,
@@ -68,6 +72,7 @@ class UserPages:
         self._sessions = sessions
         self._sign_in = sign_in
         self._invitations = invitations
+        self._providers = providers
         self._register = register
         self._sources = sources
         self._today = today
@@ -96,7 +101,7 @@ class UserPages:
         ways = [*(("password",) if secrets.password else ()), *(("second-factor",) if secrets.totp else ())]
         if self._invitations.ends(user) is not None:
             ways.append("invited")
-        return Standing(user, user.roles(self._now()), ways)
+        return Standing(user, user.roles(self._now()), ways, self._providers.of(user))
 
     # --- a new one ----------------------------------------------------------------------------------
 

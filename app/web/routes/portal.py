@@ -51,6 +51,7 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         sessions,
         access.local_sign_in,
         access.invitations,
+        access.provider_sign_in,
         container.governance.register,
         access.sources_repository.list,
         today=platform.today,

@@ -28,6 +28,7 @@ from app.web.portal.visitors import COOKIE
 from tests.served import Server, free_port, serving
 from tests.web.portal.browser import Browser
 from tests.web.portal.provider import AGENT, GUARDIAN, HEAD, PUPIL, SECRET, Provider
+from tests.web.portal.signed_in import signed_in
 
 LABEL = {"fr": "le service", "en": "the service"}
 
@@ -176,6 +177,14 @@ def test_a_head_of_school_has_their_school_and_loses_it_when_they_leave(site: Si
     assert first.get("/en/account").status_code == 303
 
 
+def test_operators_see_whose_accounts_are_of_a_provider(site: Site) -> None:
+    user = owner(site, tried(site, site.edu, "educonnect"))
+    operator = signed_in(site.server, Role.OPERATOR)
+    page = operator.get(f"/en/users/{user.id}").text
+    assert "ÉduConnect says at each sign-in" in page and f"/users/{user.id}/reset" not in page
+    assert "ÉduConnect" in operator.get("/en/users").text
+
+
 def test_pupils_and_guardians_sign_in_by_educonnect(site: Site) -> None:
     for person, role in ((PUPIL, Role.LEARNER), (GUARDIAN, Role.GUARDIAN)):
         site.edu.person = person
@@ -212,6 +221,14 @@ def test_pupils_and_guardians_sign_in_by_educonnect(site: Site) -> None:
         {"amr": ["pwd"]},
         {"amr": None},
         {"amr": "mfa"},
+        {"amr": 5},
+        {"amr": [{"mfa": 1}, []]},
+        {"iat": "now"},
+        {"iat": None},
+        {"iat": []},
+        {"exp": 1e400},
+        {"aud": [[]]},
+        {"aud": {"sillage": 1}},
     ],
     ids=str,
 )

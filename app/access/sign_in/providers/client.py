@@ -35,6 +35,8 @@ MAX_AGE_SECONDS: Final = 600
 """Age of an ID token from which it is no answer to what was asked."""
 
 Claims = Mapping[str, Any]
+# Of tokens that others wrote: whatever is wrong with one, it does not hold.
+_BAD: Final = (JoseError, TypeError, ValueError, AttributeError, KeyError, RecursionError, OverflowError)
 
 
 class Discovered(NamedTuple):
@@ -200,16 +202,16 @@ class ProviderClient:
         now = round(self._now().timestamp())
         try:
             checked.validate(now=now, leeway=LEEWAY_SECONDS)
-        except (JoseError, TypeError, ValueError, AttributeError, KeyError):
+        except _BAD:
             raise _refused("ID token that does not hold") from None
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         if self.file.client_id not in audience or not isinstance(claims["sub"], str) or not claims["sub"]:
             raise _refused("ID token for another client")
-        if now - claims["iat"] > MAX_AGE_SECONDS:
+        if not isinstance(claims["iat"], int | float) or now - claims["iat"] > MAX_AGE_SECONDS:
             raise _refused("ID token of long ago")
         if self.file.acr_values and claims.get("acr") not in self.file.acr_values:
             raise _refused("sign-in that is too weak (acr)")
-        if self.file.amr and not set(self.file.amr) & set(claims.get("amr") or ()):
+        if self.file.amr and not set(self.file.amr) & set(texts(claims.get("amr"))):
             raise _refused("sign-in that is too weak (amr)")
         return claims
 
@@ -237,7 +239,7 @@ class ProviderClient:
         for last in (False, True):
             try:
                 decoded = jwt.decode(token, discovered.keys, algorithms=list(self.file.algorithms))
-            except (JoseError, ValueError, TypeError, KeyError):
+            except _BAD:
                 again = discovered if last else self._with_new_keys(discovered)
                 if again is discovered:
                     break
@@ -245,6 +247,12 @@ class ProviderClient:
             else:
                 return dict(decoded.header), dict(decoded.claims)
         raise _refused("token whose signature does not hold")
+
+
+def texts(value: Any) -> list[str]:
+    """The texts of a claim, which is a text or an array of texts."""
+    several = value if isinstance(value, list) else [value]
+    return [each.strip() for each in several if isinstance(each, str) and each.strip()]
 
 
 def _object(body: bytes) -> Claims:

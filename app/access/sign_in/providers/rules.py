@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from app.access.perimeters import SCHOOL, Perimeter, Territory, territory
 from app.access.roles import Grant, grants
-from app.access.sign_in.providers.client import Claims
+from app.access.sign_in.providers.client import Claims, texts
 from app.access.sign_in.providers.files import Rule
 from app.standards.france import uai
 
@@ -32,9 +31,3 @@ def granted(rules: Sequence[Rule], claims: Claims, ends: datetime) -> list[Grant
         )
         made.extend(each for each in grants([rule.role], perimeter, ends) if each not in made)
     return made
-
-
-def texts(value: Any) -> list[str]:
-    """The texts of a claim, which is a text or an array of texts."""
-    several = value if isinstance(value, list) else [value]
-    return [each.strip() for each in several if isinstance(each, str) and each.strip()]

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from app.access.key_ends import default_last_day
 from app.access.sign_in.providers import rules
-from app.access.sign_in.providers.client import Claims, ProviderClient
+from app.access.sign_in.providers.client import Claims, ProviderClient, texts
 from app.access.sign_in.service import PAGE, SignedIn
 from app.access.sign_in.store import StoredJourney, UnderWayRepository
 from app.access.users.service import MAX_NAME, User, Users
@@ -67,9 +67,11 @@ class ProviderSignIn:
         """Id and label of each provider."""
         return [(id, client.file.label) for id, client in self._clients.items()]
 
-    def label(self, id: str) -> Mapping[str, str]:
-        """The label of a provider; raises ``NotFound``."""
-        return self._client(id).file.label
+    def of(self, user: User) -> Mapping[str, str] | None:
+        """The label of the provider that somebody signs in by; None: of a local account."""
+        id, colon, _ = user.login.partition(":")
+        client = self._clients.get(id) if colon else None
+        return None if client is None else client.file.label
 
     def begin(self, id: str, *, browser: str, back: str) -> str:
         """Send somebody to a provider.
@@ -134,7 +136,7 @@ class ProviderSignIn:
     def _signed_in(self, client: ProviderClient, claims: Claims) -> SignedIn:
         id, ends = client.file.id, self._end_of(default_last_day(self._today()))
         grants = rules.granted(client.file.roles, claims, ends)
-        subject = "\0".join(["".join(rules.texts(claims.get(name))) for name in client.file.subject])
+        subject = "\0".join(["".join(texts(claims.get(name))) for name in client.file.subject])
         if not subject.replace("\0", ""):
             raise ProviderRefused("The provider does not say who it is.")
         # As the provider tells people apart; a login that nobody types.
@@ -144,7 +146,7 @@ class ProviderSignIn:
         if user is None:
             if not grants:
                 raise RoleNotGiven("What the provider says gives no role here.")
-            name = " ".join(word for each in client.file.name for word in rules.texts(claims.get(each)))
+            name = " ".join(word for each in client.file.name for word in texts(claims.get(each)))
             name = "".join(sign for sign in name if sign.isprintable())[:MAX_NAME].strip()
             user = self._users.add(login, name=name or client.file.label["fr"], grants=grants, actor=actor)
         elif list(user.grants) != grants:
