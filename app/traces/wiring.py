@@ -30,6 +30,8 @@ from app.traces.documents.store import DocumentRepository
 from app.traces.ingest.checking import Checking
 from app.traces.ingest.recording import Recorder
 from app.traces.ingest.repeats import Repeats
+from app.traces.quality.arrivals import Arrivals
+from app.traces.quality.store import ArrivalRepository
 from app.traces.queries.agents import AgentQueries
 from app.traces.queries.statements import StatementQueries
 from app.traces.services_above import CountingWeb, ErasingServices
@@ -213,7 +215,13 @@ class TraceServices(FeatureServices):
             sessions=self.sessions,
             register=self._governance.register,
             zone=self._platform.zone,
+            arrivals=self.arrivals,
         )
+
+    @cached_property
+    def arrivals(self) -> Arrivals:
+        """Counts what arrives of each source, and tells it."""
+        return Arrivals(ArrivalRepository(self._platform.store), self._platform.now_us)
 
     @cached_property
     def statement_queries(self) -> StatementQueries:
@@ -278,8 +286,9 @@ class TraceServices(FeatureServices):
     # --- beside requests ----------------------------------------------------------------------------
 
     def keep(self, stop: Event) -> None:
-        """Write the verdict counters; link references, now and then."""
+        """Write the counters of verdicts and arrivals; link references, now and then."""
         self.profiles.flush()
+        self.arrivals.flush()
         self.linking.keep(stop)
 
     def forget(self) -> None:

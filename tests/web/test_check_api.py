@@ -107,7 +107,12 @@ def test_nothing_is_counted_nor_audited(server: Server, profile: str) -> None:
     tutor = server.source("checking-only", profiles=[profile], minors="strip", patterns="live")
     check(server, tutor, NAMED)
     server.container.traces.profiles.flush()
-    assert server.send("GET", "/api/v1/verdicts", tutor).json() == {"verdicts": [], "patterns": [], "breaks": []}
+    assert server.send("GET", "/api/v1/verdicts", tutor).json() == {
+        "verdicts": [],
+        "patterns": [],
+        "breaks": [],
+        "faults": [],
+    }
     entries = server.container.platform.store.collection("audit").count_documents({"actor": "source:checking-only"})
     assert entries == 0
 

@@ -38,6 +38,7 @@ from app.traces.conformance import profile_store as profiles
 from app.traces.conformance import pseudonym_home_store as pseudonym_home
 from app.traces.conformance import session_store as pattern_sessions
 from app.traces.documents import store as documents
+from app.traces.quality import store as arrivals
 from app.traces.statements import activity_store as activity_definitions
 from app.traces.statements import personal_data as statements
 from app.traces.statements import whereabouts_entries
@@ -63,6 +64,7 @@ COLLECTIONS: tuple[Declared, ...] = (
     *family.COLLECTIONS,
     *accounts.COLLECTIONS,
     *profiles.COLLECTIONS,
+    *arrivals.COLLECTIONS,
     *nomenclatures.COLLECTIONS,
     *schools.COLLECTIONS,
     *minors_passes.COLLECTIONS,

@@ -55,6 +55,7 @@ class Checked(NamedTuple):
         schools: Faults of schools and courses of study, statement by statement.
         extensions: Faults of extensions that profiles define, statement by statement.
         failing: How many statements fail a template, or have a fault of a school or course.
+        broken: Faults of the statements that have any, by their place in the batch; pointers from their root.
     """
 
     codes: tuple[int | None, ...]
@@ -66,6 +67,7 @@ class Checked(NamedTuple):
     schools: Sequence[tuple[Fault, ...]] = ()
     extensions: Sequence[tuple[Fault, ...]] = ()
     failing: int = 0
+    broken: Mapping[int, Sequence[Fault]] = {}
 
 
 class Held(NamedTuple):
@@ -187,6 +189,13 @@ class ConformanceService:
             schools,
             extensions,
             failing,
+            {
+                place: told
+                for place, verdict in enumerate(verdicts)
+                if (told := [*_broken(verdict), *schools[place], *extensions[place]])
+            }
+            if failing or any(extensions)
+            else {},
         )
 
     def digest(self, source: Source) -> bytes:
@@ -322,11 +331,17 @@ def _digest(source: Source, documents: Sequence[bytes]) -> bytes:
     return made.digest()
 
 
+def _broken(verdict: Verdict) -> list[Fault]:
+    """The rules that a statement breaks, if it fails."""
+    if verdict.outcome is not Outcome.FAILS:
+        return []
+    return [fault for result in verdict.matched for fault in result.faults]
+
+
 def _faults(verdicts: Sequence[Verdict], schools: Sequence[tuple[Fault, ...]], many: bool) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     for position, (verdict, listed) in enumerate(zip(verdicts, schools, strict=True)):
-        broken = [fault for result in verdict.matched for fault in result.faults]
-        for fault in (*(broken if verdict.outcome is Outcome.FAILS else ()), *listed):
+        for fault in (*_broken(verdict), *listed):
             faults.append(fault._replace(pointer=f"/{position}{fault.pointer}" if many else fault.pointer))
         if len(faults) >= FAULTS_SHOWN:
             break

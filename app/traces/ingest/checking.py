@@ -32,6 +32,11 @@ INVALID = "invalid"
 MAX_FAULTS = 50
 MAX_KEPT = 10_000
 """Faults that are kept apart to be counted: what comes later and is none of these is left out."""
+MAX_JUDGED = 100
+"""Statements that are told one by one: of those with faults, and of the others."""
+MAX_FAULTS_EACH = 20
+"""Faults of each of these, and ``MAX_FAULTS_JUDGED`` of all of them: beyond, they say their outcome alone."""
+MAX_FAULTS_JUDGED = 250
 STEPS_EACH = 50
 """Further steps of wording (``MAX_STEPS``) for each statement: what an ordinary wrong one takes."""
 _ALONE = Fault(
@@ -71,6 +76,22 @@ class Common(NamedTuple):
     first: int
 
 
+class Judged(NamedTuple):
+    """The verdict on one statement.
+
+    Attributes:
+        place: Where it stands, from 1.
+        outcome: ``conforms``, ``fails``, ``unmatched``, or ``invalid`` by the standard.
+        templates: IRIs of the templates that match it.
+        faults: The first of its faults, pointers from its root.
+    """
+
+    place: int
+    outcome: str
+    templates: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+
 class Tally:
     """Adds up what is found in statements, page after page. Not shared between threads."""
 
@@ -89,6 +110,8 @@ class Tally:
         self.failing = 0
         """Statements that a source in the mode ``reject`` would not get through: they fail a template or have such a
         fault."""
+        self._judged: tuple[list[Judged], list[Judged]] = [], []
+        self._told_left = MAX_FAULTS_JUDGED
         self._faults: dict[tuple[str, str, str], tuple[Fault, int]] = {}
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._events: dict[SessionKey, list[tuple[int, tuple[str, ...]]]] = {}
@@ -130,17 +153,35 @@ class Tally:
             self.schools += bool(schools[at])
             misused = self._judge.extensions.faults(cleaned[at])
             self._note(misused, place)
+            names = [minors.fault(each) for each in found[at][:MAX_FAULTS]]
+            broken = [fault for result in verdict.matched for fault in result.faults]
+            told = [*(broken if verdict.outcome is Outcome.FAILS else ()), *schools[at], *misused, *names]
+            self._judge_one(place, verdict.outcome.value, [each.template for each in verdict.matched], told)
             self.extensions += bool(misused)
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
             self.people.update(minors.counted(found[at]))
             # One statement may hold as many as it has bytes: the first ones say where to look.
-            self._note(map(minors.fault, found[at][:MAX_FAULTS]), place)
+            self._note(names, place)
             self._follow(statement, verdict, place)
 
     def invalid(self, faults: Iterable[Fault], place: int) -> None:
         """Add a statement that is none, for these reasons."""
         self.outcomes[INVALID] += 1
-        self._note(faults, place)
+        told = [*faults]
+        self._judge_one(place, INVALID, (), told)
+        self._note(told, place)
+
+    @property
+    def judged(self) -> list[Judged]:
+        """The first ``MAX_JUDGED`` statements with faults, and as many of those without, by their place."""
+        return sorted((*self._judged[0], *self._judged[1]))
+
+    def _judge_one(self, place: int, outcome: str, templates: Sequence[str], faults: Sequence[Fault]) -> None:
+        listed = self._judged[not faults]
+        if len(listed) < MAX_JUDGED:
+            told = tuple(faults[: min(MAX_FAULTS_EACH, self._told_left)])
+            self._told_left -= len(told)
+            listed.append(Judged(place, outcome, tuple(templates), told))
 
     def commonest(self, limit: int = MAX_FAULTS) -> list[Common]:
         """The faults that occur most."""
@@ -244,8 +285,9 @@ class Checking:
         """The verdict on a request body of a source; nothing of it is stored, counted or audited.
 
         Returns:
-            The report of ``Tally``, and: ``accepted``, whether the way in would take the batch (but for ids that are
-            taken, and what a voiding may void); ``refusals``, the faults for which it would not.
+            The report of ``Tally``, and: ``judged``, statement by statement (``Judged``); ``accepted``, whether the way
+            in would take the batch (but for ids that are taken, and what a voiding may void); ``refusals``, the faults
+            for which it would not.
 
         Raises:
             MalformedJSON, DuplicateKey, BodyTooLarge, StatementTooLarge, InvalidStatement: it is not even statements.
@@ -270,6 +312,9 @@ class Checking:
             "minors": source.minors,
             **self._refusal(source, statements, version, many=many),
             **tally.report(),
+            "judged": [
+                {**each._asdict(), "faults": [fault._asdict() for fault in each.faults]} for each in tally.judged
+            ],
         }
 
     def _refusal(

@@ -24,6 +24,7 @@ from app.core.errors import (
     InvalidStatement,
     ProfileRejected,
     ScopeMissing,
+    SillageError,
     StatementConflict,
     Unavailable,
 )
@@ -33,7 +34,7 @@ from app.governance.register.service import Register
 from app.keys.learners import SubjectKeys
 from app.platform.cluster.membership import Lapsed, Presence, Writing
 from app.standards.xapi.content import members, normalise, same, stamp
-from app.standards.xapi.decode import decode
+from app.standards.xapi.decode import Decoded, decode
 from app.standards.xapi.identifiers import Keys, keys_of
 from app.standards.xapi.validate import validate
 from app.standards.xapi.versions import Version
@@ -41,6 +42,7 @@ from app.traces.conformance.minors_policy import Protect
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import Checked, ConformanceService
 from app.traces.ingest.repeats import Repeats, conditions
+from app.traces.quality.arrivals import Arrivals
 from app.traces.refusal_counter import RefusalCounter
 from app.traces.statements import index_tokens as tokens
 from app.traces.statements.activities import Activities
@@ -126,6 +128,7 @@ class Recorder:
         sessions: Sessions,
         register: Register,
         zone: ZoneInfo,
+        arrivals: Arrivals,
     ) -> None:
         """``repeats`` finds what is there already. ``reader`` opens stored statements, those of erased learners left
         out.
@@ -138,7 +141,7 @@ class Recorder:
         ``register`` refuses what is under a processing activity under which nothing may be stored now.
 
         ``activities`` and ``sessions`` are told of each batch that is stored; neither must fail. ``zone`` is that of
-        the days of events.
+        the days of events. ``arrivals`` counts what is stored, and what is refused.
         """
         self._statements = statements
         self._repeats = repeats
@@ -159,6 +162,7 @@ class Recorder:
         self._sessions = sessions
         self._register = register
         self._zone = zone
+        self._arrivals = arrivals
 
     def record(
         self,
@@ -200,7 +204,28 @@ class Recorder:
         """
         if not rectifies:
             self._register.require(source.activity)
-        decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
+        decoded: Decoded | None = None
+        try:
+            decoded = decode(body, max_statements=self._max_batch, max_statement_bytes=self._max_statement_bytes)
+            return self._take_in(decoded, source, version, only, parts, compared, void_any, rectifies)
+        except SillageError as refused:
+            if not rectifies:
+                statements = 0 if decoded is None else len(decoded.statements)
+                many = body.lstrip()[:1] == b"[" if decoded is None else decoded.many
+                self._arrivals.refused(source.id, statements, refused, many=many)
+            raise
+
+    def _take_in(
+        self,
+        decoded: Decoded,
+        source: Source,
+        version: Version,
+        only: UUID | None,
+        parts: Iterable[Part] | None,
+        compared: Callable[[Mapping[UUID, bytes]], object],
+        void_any: bool,
+        rectifies: bool,
+    ) -> Recorded:
         sent, many = decoded.statements, decoded.many
         if only is not None:
             _address(sent, only, many=many)
@@ -212,6 +237,7 @@ class Recorder:
         if known and len(known) == len(sent):
             ids = _ids(sent)
             self._activities.learn(sent)
+            self._arrivals.repeated(source.id, len(sent))
             return Recorded(ids, Inserted((), ids), self._profiles.tally(one.verdict for one in known.values()))
         places = [place for place in range(len(sent)) if place not in known]
         _validate(sent, places, version, many=many, data_follow=parts is not None)
@@ -256,6 +282,10 @@ class Recorder:
         fresh = [id in stored for id in ids]
         self._profiles.count(source, checked, fresh)
         self._sessions.receive(source, rest, subjects, checked, fresh)
+        if not rectifies:
+            self._arrivals.stored(source.id, rest, fresh, checked.broken)
+            if known:
+                self._arrivals.repeated(source.id, len(known))
         if not known:
             return Recorded(ids, inserted, checked.tally)
         repeated = {*inserted.repeated, *(batch.ids[place] for place in known)}

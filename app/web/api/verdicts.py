@@ -14,10 +14,12 @@ from app.core.errors import BadParameter, ScopeMissing
 from app.core.given import Day
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import ConformanceService
+from app.traces.quality.arrivals import Arrivals
 from app.web.api.answers import answer
 from app.web.gate import Gate
 
 ORDERS = {True: "receipt", False: "timestamp"}
+MAX_FAULTS = 100
 
 
 class _Parameters(Schema):
@@ -25,7 +27,9 @@ class _Parameters(Schema):
     source = fields.String(load_default=None)
 
 
-def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions, reaches: Reaches) -> Blueprint:
+def blueprint(
+    gate: Gate, profiles: ConformanceService, sessions: Sessions, arrivals: Arrivals, reaches: Reaches
+) -> Blueprint:
     """The route: a source sees its own counts; a DPO those of any source, named by ``source``; whoever has a perimeter
     those of its sources.
     """
@@ -87,7 +91,20 @@ def blueprint(gate: Gate, profiles: ConformanceService, sessions: Sessions, reac
             }
             for each in broken
         ]
-        return answer({"verdicts": lines, "patterns": patterns, "breaks": breaks})
+        faults = [
+            {
+                "source": each.source,
+                "pointer": each.pointer,
+                "rule": each.rule,
+                "section": each.section,
+                "message": each.message,
+                "refused": each.refused,
+                "kept": each.kept,
+            }
+            for one in sources
+            for each in arrivals.faults(one, since, limit=MAX_FAULTS)
+        ]
+        return answer({"verdicts": lines, "patterns": patterns, "breaks": breaks, "faults": faults})
 
     return routes
 

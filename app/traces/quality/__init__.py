@@ -1,0 +1,1 @@
+"""Quality of what sources send: what arrives by day, what is refused, and why."""

@@ -1,0 +1,342 @@
+"""Arrivals: what comes of each source by day, how late, and the faults that it is told of.
+
+Counted in memory where statements come in, and written at each heartbeat: what a process that is killed had not written
+yet is missing from the counts, never from what is stored.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from app.core import contracts
+from app.core.clock import Clock
+from app.core.errors import Fault, SillageError
+from app.standards.xapi.timestamps import parse
+from app.traces.quality.store import DELAYS, ArrivalRepository, Arrived, Change, FaultCount
+
+SAMPLED: Final = 8
+"""Statements of a batch whose delay is looked at."""
+MAX_WAITING: Final = 2_000
+"""Different faults that are kept to be written at the next heartbeat: further ones are not counted."""
+MAX_EACH: Final = 200
+"""Faults of one batch that are counted."""
+DAYS: Final = 14
+"""Days that a report is of, today included."""
+SHOWN: Final = 20
+_FROM_PROFILES: Final = ("template-", "extension-", "subregistration-", "uai-", "mef-")
+"""Rules whose pointers a profile words, not the sender."""
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_CHOSEN: Final = "…"
+_DAY: Final = 86_400_000_000
+_HOUR: Final = 3_600_000_000
+
+
+class Silence(NamedTuple):
+    """A time in which nothing was stored, in microseconds since 1970 UTC, to the hour; ``until`` None: it goes on."""
+
+    since: int
+    until: int | None
+    hours: int
+
+
+class Trend(NamedTuple):
+    """A fault of the last seven days, and how often it was told in the seven before."""
+
+    fault: FaultCount
+    before: int
+
+
+class SourceReport(NamedTuple):
+    """How a source fares.
+
+    Attributes:
+        days: Its last ``DAYS`` days (UTC), each, the oldest first.
+        last: When something was stored last; None: never.
+        delay: Seconds within which half of the sample was received, by the week; None: longer than all bounds.
+        delayed: True if there is a sample.
+        silence: The longest silence of the last week; None: there was none of an hour.
+        faults: The commonest faults of the last seven days.
+    """
+
+    days: Sequence[Arrived]
+    last: int | None
+    delay: int | None
+    delayed: bool
+    silence: Silence | None
+    faults: Sequence[Trend]
+
+    @property
+    def today(self) -> Arrived:
+        """What came today."""
+        return self.days[-1]
+
+    @property
+    def week(self) -> Arrived:
+        """What came in the last seven days, today included."""
+        return together(self.days[-7:])
+
+    @property
+    def week_before(self) -> Arrived:
+        """What came in the seven days before."""
+        return together(self.days[-14:-7])
+
+
+def together(days: Sequence[Arrived]) -> Arrived:
+    """Several days as one, called by the first."""
+    codes: Counter[str] = Counter()
+    for each in days:
+        codes.update(each.codes)
+    return Arrived(
+        days[0].source,
+        days[0].day,
+        sum(each.stored for each in days),
+        sum(each.failing for each in days),
+        sum(each.repeated for each in days),
+        sum(each.batches for each in days),
+        sum(each.refused for each in days),
+        max((each.last for each in days if each.last is not None), default=None),
+        tuple(map(sum, zip(*(each.hours for each in days), strict=True))),
+        tuple(map(sum, zip(*(each.delays for each in days), strict=True))),
+        codes,
+    )
+
+
+class Arrivals:
+    """Counts what arrives, and tells it. Safe to share between threads."""
+
+    def __init__(self, repository: ArrivalRepository, now_us: Clock) -> None:
+        self._repository = repository
+        self._now_us = now_us
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._numbers: dict[tuple[str, str], Counter[str]] = {}
+        self._last: dict[tuple[str, str], int] = {}
+        self._faults: dict[tuple[str, str, str], FaultCount] = {}
+
+    # --- counting -----------------------------------------------------------------------------------
+
+    def stored(
+        self,
+        source: str,
+        statements: Sequence[Mapping[str, Any]],
+        fresh: Sequence[bool],
+        broken: Mapping[int, Sequence[Fault]],
+    ) -> None:
+        """A batch was stored.
+
+        Args:
+            source: Whose.
+            statements: The batch, as kept.
+            fresh: In step, which were stored now.
+            broken: Faults of those that are kept with faults, by their place in the batch.
+        """
+        now = self._now_us()
+        new = sum(fresh)
+        numbers: Counter[str] = Counter()
+        if new < len(fresh):
+            numbers["repeated"] = len(fresh) - new
+        if new:
+            numbers["stored"] = new
+            numbers[f"hours.{now // _HOUR % 24}"] = new
+            step = max(1, len(statements) // SAMPLED)
+            for at in range(0, len(statements), step):
+                if fresh[at] and "timestamp" in statements[at]:
+                    delay = (now - parse(statements[at]["timestamp"])) / 1_000_000
+                    numbers[f"delays.{bisect_left(DELAYS, delay)}"] += 1
+        told = [faults for place, faults in broken.items() if fresh[place]]
+        if told:
+            numbers["failing"] = len(told)
+        with self._lock:
+            self._add(source, _day(now), numbers, now if new else None)
+            for fault in islice((each for faults in told for each in faults), MAX_EACH):
+                self._tell(source, now, fault, fault.pointer, refused=0, kept=1)
+
+    def repeated(self, source: str, statements: int) -> None:
+        """All of a batch was there already."""
+        with self._lock:
+            self._add(source, _day(self._now_us()), Counter({"repeated": statements}), None)
+
+    def refused(self, source: str, statements: int, error: SillageError, *, many: bool) -> None:
+        """A request was refused for what was in it.
+
+        Args:
+            source: Whose.
+            statements: How many there were in it; 0 where they could not be told apart.
+            error: As it was told; a failure that is not the sender's is not counted.
+            many: Its body was an array.
+        """
+        if error.status >= 500:
+            return
+        now = self._now_us()
+        numbers = Counter({"batches": 1, f"codes.{error.code}": 1})
+        if statements:
+            numbers["refused"] = statements
+        with self._lock:
+            self._add(source, _day(now), numbers, None)
+            for fault in error.faults[:MAX_EACH]:
+                pointer = _within(fault.pointer) if many else fault.pointer
+                self._tell(source, now, fault, pointer, refused=1, kept=0)
+
+    def flush(self) -> None:
+        """Write the counts gathered since the last time. What cannot be written now is kept for the next time."""
+        with self._flushing:
+            with self._lock:
+                numbers, last, faults = self._numbers, self._last, self._faults
+                self._numbers, self._last, self._faults = {}, {}, {}
+            changes = [Change(*key, counted, last.get(key)) for key, counted in sorted(numbers.items())]
+            try:
+                self._repository.add(changes, [(day, each) for (_, day, _), each in sorted(faults.items())])
+            except SillageError:
+                with self._lock:
+                    for (source, day), counted in numbers.items():
+                        self._add(source, day, counted, last.get((source, day)))
+                    for key, each in faults.items():
+                        self._keep(key, each)
+
+    def _add(self, source: str, day: str, numbers: Counter[str], last: int | None) -> None:
+        self._numbers.setdefault((source, day), Counter()).update(numbers)
+        if last is not None:
+            self._last[source, day] = max(last, self._last.get((source, day), 0))
+
+    def _tell(self, source: str, now: int, fault: Fault, pointer: str, *, refused: int, kept: int) -> None:
+        place = pointer if fault.rule.startswith(_FROM_PROFILES) else general(pointer)
+        made = blake2b(f"{place}\0{fault.rule}\0{fault.section}".encode(), digest_size=8).hexdigest()
+        told = FaultCount(made, source, place, fault.rule, fault.section, fault.message, refused, kept, now, now)
+        self._keep((source, _day(now), made), told)
+
+    def _keep(self, key: tuple[str, str, str], told: FaultCount) -> None:
+        before = self._faults.get(key)
+        if before is None:
+            if len(self._faults) < MAX_WAITING:
+                self._faults[key] = told
+            return
+        self._faults[key] = before._replace(
+            refused=before.refused + told.refused,
+            kept=before.kept + told.kept,
+            first=min(before.first, told.first),
+            last=max(before.last, told.last),
+        )
+
+    # --- telling ------------------------------------------------------------------------------------
+
+    def report(self, source: str) -> SourceReport:
+        """How a source fares."""
+        with suppress(SillageError):
+            self.flush()
+        now = self._now_us()
+        today = datetime.fromtimestamp(now / 1e6, UTC).date()
+        first = today - timedelta(days=DAYS - 1)
+        found = {each.day: each for each in self._repository.days(source, first.isoformat())}
+        days = [
+            found.get(day, Arrived(source, day))
+            for day in ((first + timedelta(days=number)).isoformat() for number in range(DAYS))
+        ]
+        week, tomorrow = today - timedelta(days=6), today + timedelta(days=1)
+        before = {
+            each.id: each.times
+            for each in self._repository.faults(
+                source, (week - timedelta(days=7)).isoformat(), week.isoformat(), 10 * SHOWN
+            )
+        }
+        faults = [Trend(each, before.get(each.id, 0)) for each in self.faults(source, week, tomorrow, SHOWN)]
+        delays = together(days[-7:]).delays
+        place = _median(delays)
+        last = self._repository.newest(source)
+        return SourceReport(
+            days,
+            last,
+            DELAYS[place] if place is not None and place < len(DELAYS) else None,
+            place is not None,
+            None if last is None else _silence(days[-7:], last, now),
+            faults,
+        )
+
+    def faults(
+        self, source: str | None, since: date | None = None, before: date | None = None, limit: int = 1_000
+    ) -> Sequence[FaultCount]:
+        """The commonest faults of a source, or of all, from a day up to another (not included), UTC."""
+        with suppress(SillageError):
+            self.flush()
+        return self._repository.faults(source, (since or date.min).isoformat(), (before or date.max).isoformat(), limit)
+
+    def last(self, source: str) -> int | None:
+        """The instant at which something of a source was stored last, microseconds since 1970 UTC; None: never."""
+        return self._repository.newest(source)
+
+
+def general(pointer: str) -> str:
+    """A pointer without what a sender chose: positions become ``*``, and names that xAPI does not have ``…``."""
+    known = _names()
+    parts = pointer.split("/")[1:]
+    return "".join(f"/{'*' if _NUMBER.fullmatch(part) else part if part in known else _CHOSEN}" for part in parts)
+
+
+def _within(pointer: str) -> str:
+    """The pointer within a statement of one from the root of an array of them."""
+    head, _, rest = pointer.removeprefix("/").partition("/")
+    return f"/{rest}" if rest and _NUMBER.fullmatch(head) else ""
+
+
+@cache
+def _names() -> frozenset[str]:
+    found: set[str] = set()
+    for version in ("1.0.3", "2.0.0"):
+        _gather(contracts.load("xapi", version, "statement.json"), found)
+    return frozenset(found)
+
+
+def _gather(schema: object, found: set[str]) -> None:
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        found.update(properties if isinstance(properties, dict) else ())
+        for each in schema.values():
+            _gather(each, found)
+    elif isinstance(schema, list):
+        for each in schema:
+            _gather(each, found)
+
+
+def _day(now: int) -> str:
+    return datetime.fromtimestamp(now / 1e6, UTC).date().isoformat()
+
+
+def _median(counts: Iterable[int]) -> int | None:
+    listed = [*counts]
+    half, seen = sum(listed) / 2, 0
+    for place, count in enumerate(listed):
+        seen += count
+        if seen and seen >= half:
+            return place
+    return None
+
+
+def _silence(days: Sequence[Arrived], last: int, now: int) -> Silence | None:
+    """The longest run of hours without anything since something came first in these days, up to now."""
+    begin = int(datetime.fromisoformat(days[0].day).replace(tzinfo=UTC).timestamp()) * 1_000_000
+    hours = [count for each in days for count in each.hours][: (now - begin) // _HOUR + 1]
+    if not any(hours):
+        return Silence(last, None, (now - last) // _HOUR)
+    longest, run, begun = (0, 0), 0, False
+    # The hour that is not over yet ends a run.
+    for place, count in enumerate([*hours[:-1], 1]):
+        if count:
+            longest = max(longest, (run, place - run)) if begun else longest
+            begun, run = True, 0
+        else:
+            run += 1
+    length, place = longest
+    if not length:
+        return None
+    goes_on = place + length == len(hours) - 1 and not hours[-1]
+    since = begin + place * _HOUR
+    return Silence(since, None if goes_on else since + length * _HOUR, length)
