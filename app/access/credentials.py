@@ -30,6 +30,9 @@ MINORS = ("off", "refuse", "strip", "pseudonymise")
 OFF, PSEUDONYMISE = MINORS[0], MINORS[3]
 REPLACING = frozenset(MINORS[2:])
 """Policies under which identifiers of data subjects are replaced."""
+MAX_KEYS = 20
+"""Keys of a source that are good at once, beyond which its producer makes no more."""
+MAX_LABEL = 100
 MAX_REASON = 500
 """Characters of the reason for a policy about minors."""
 MAX_YEARS = 10
@@ -290,6 +293,7 @@ class Sources:
         scopes: Sequence[str],
         until: date | None = None,
         perimeter: Perimeter = EVERYTHING,
+        once: str = "",
         actor: str,
     ) -> NewCredential:
         """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now.
@@ -301,11 +305,13 @@ class Sources:
             until: The last day on which it is good; None: of a source without end, of a person the end of the school
                 year.
             perimeter: The part of what is kept that it may read; a source reads its own.
+            once: What the form has that is sent, made for it by chance: sent again, it makes no second key.
             actor: For the audit log.
 
         Raises:
             RegisterInvalid: a scope or the source is unknown, the source is closed, the day is past or too far, or
-                the perimeter is of a source, of what there is not, or of scopes that nothing limits.
+                the perimeter is of a source, of what there is not, or of scopes that nothing limits; or ``once`` has
+                made a key.
         """
         _known_scopes(scopes)
         if not perimeter.unbounded:
@@ -313,16 +319,16 @@ class Sources:
         today = clock.now().astimezone(self._zone).date()
         if source is None and until is None:
             until = default_last_day(today)
-        if until is not None and until < today:
-            raise RegisterInvalid(f"A key cannot end before today: {until} is past.")
-        if until is not None and until.year - today.year > MAX_YEARS:
-            raise RegisterInvalid(f"A key ends within {MAX_YEARS} years: {until} is no end.")
+        if until is not None:
+            self._check_day(until)
         owner = None if source is None else self._repository.get(source)
         if source is not None and owner is None:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
         if owner is not None and owner.closed is not None:
             raise RegisterInvalid("This source is closed and gets no credentials any more. Register another one.")
-        id = "sk-" + clock.random_bytes(8).hex()
+        id = _id_of(source, once) if once else "sk-" + clock.random_bytes(8).hex()
+        if once and self._repository.credential(id) is not None:
+            raise RegisterInvalid(MADE_ALREADY)
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.
         detail: dict[str, object] = {"credential": id, "source": source, "scopes": [*scopes]}
@@ -345,6 +351,89 @@ class Sources:
             )
         )
         return NewCredential(id, secret, until)
+
+    def issue_another(self, source: str, *, label: str, until: date | None, once: str, actor: str) -> NewCredential:
+        """One more key of a source, made by its producer: with what every source may do. Arguments as of ``issue``.
+
+        Raises:
+            RegisterInvalid: as ``issue``; or the source has ``MAX_KEYS``.
+        """
+        good = [each for each in self._repository.credentials(source) if self.good(each)]
+        if len(good) >= MAX_KEYS:
+            raise RegisterInvalid(f"A source has at most {MAX_KEYS} keys: revoke those that nothing uses any more.")
+        return self.issue(
+            source=source, label=label[:MAX_LABEL], scopes=scope.SOURCE_DEFAULT, until=until, once=once, actor=actor
+        )
+
+    def rotate(self, id: str, *, source: str, until: date, once: str, actor: str) -> NewCredential:
+        """A key in the place of another one of a source, which is good until a day, so that nothing stops meanwhile.
+
+        Args:
+            id: The key that is replaced.
+            source: Whose it must be.
+            until: The last day of the old one.
+            once: As of ``issue``.
+            actor: For the audit log.
+
+        Raises:
+            RegisterInvalid: the source has no such key that is good; or as ``issue``.
+        """
+        old = self._own(id, source)
+        if not self.good(old):
+            raise RegisterInvalid("This key is revoked or has ended: make a new one.")
+        self._check_day(until)
+        made = self.issue(source=source, label=old.label, scopes=old.scopes, once=once, actor=actor)
+        self._end(old, until, actor)
+        return made
+
+    def end(self, id: str, *, source: str, until: date, actor: str) -> None:
+        """Give a key of a source a last day; arguments as of ``rotate``. An earlier end that it has stays.
+
+        Raises:
+            RegisterInvalid: the source has no such key, or the day is past or too far.
+        """
+        self._check_day(until)
+        self._end(self._own(id, source), until, actor)
+
+    def revoke_own(self, id: str, *, source: str, actor: str) -> int:
+        """Revoke one key of a source; as ``revoke``.
+
+        Raises:
+            RegisterInvalid: the source has no such key.
+        """
+        self._own(id, source)
+        return self.revoke(id, actor=actor)
+
+    def keys(self, source: str) -> Sequence[StoredCredential]:
+        """The keys of a source, the newest first (never a secret)."""
+        return [*reversed(self._repository.credentials(source))]
+
+    def good(self, credential: StoredCredential) -> bool:
+        """True if a key is neither revoked nor over."""
+        return credential.revoked is None and (credential.ends is None or clock.now() < credential.ends)
+
+    def _own(self, id: str, source: str) -> StoredCredential:
+        found = self._repository.credential(id)
+        if found is None or found.source != source:
+            raise RegisterInvalid("This source has no such key.")
+        return found
+
+    def _end(self, credential: StoredCredential, until: date, actor: str) -> None:
+        ends = end_of(until, self._zone)
+        if credential.revoked is not None or (credential.ends is not None and credential.ends <= ends):
+            return
+        # On record first, as when it is made.
+        detail = {"credential": credential.id, "source": credential.source, "until": until.isoformat()}
+        self._audit.append("credential-ends", actor, detail)
+        self._repository.end(credential.id, ends)
+        self._announcer.announce()
+
+    def _check_day(self, until: date) -> None:
+        today = clock.now().astimezone(self._zone).date()
+        if until < today:
+            raise RegisterInvalid(f"A key cannot end before today: {until} is past.")
+        if until.year - today.year > MAX_YEARS:
+            raise RegisterInvalid(f"A key ends within {MAX_YEARS} years: {until} is no end.")
 
     def last_day(self, credential: StoredCredential) -> date | None:
         """The last day on which a credential is good; None for no end."""
@@ -461,6 +550,14 @@ def _configuration(source: Source) -> dict[str, object]:
         "minors": source.minors,
         **({"minors_reason": source.minors_reason} if source.minors_reason else {}),
     }
+
+
+MADE_ALREADY = "This form was sent before, and its key was shown then. Revoke it if nobody kept it, and make another."
+
+
+def _id_of(source: str | None, once: str) -> str:
+    """The id of the key that a form makes, however often it is sent."""
+    return "sk-" + hashlib.blake2b(f"{source}\0{once}".encode(), digest_size=8).hexdigest()
 
 
 def _known_scopes(scopes: Sequence[str]) -> None:

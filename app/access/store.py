@@ -157,14 +157,26 @@ class SourceRepository:
             return [_source(document) for document in self._sources.find({}).sort("_id", 1)]
 
     def add_credential(self, credential: StoredCredential) -> None:
-        """Keep a new credential."""
+        """Keep a new credential.
+
+        Raises:
+            RegisterInvalid: its id is taken.
+        """
         document = credential._asdict()
         document["_id"] = document.pop("id")
         document["scopes"] = [*credential.scopes]
         document["digest"] = credential.digest
         document["perimeter"] = credential.perimeter.document()
         with translated():
-            self._credentials.insert_one(document)
+            try:
+                self._credentials.insert_one(document)
+            except DuplicateKeyError:
+                raise RegisterInvalid("This key is there already: the form that makes it was sent twice.") from None
+
+    def end(self, id: str, ends: datetime) -> None:
+        """Give a credential an end."""
+        with translated():
+            self._credentials.update_one({"_id": id}, {"$set": {"ends": ends}})
 
     def credential(self, id: str) -> StoredCredential | None:
         """One credential, revoked or not."""

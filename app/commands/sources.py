@@ -314,6 +314,28 @@ def list_credentials(container: Container, ending: bool) -> None:
     _out.print(rows)
 
 
+@credential.command("rotate")
+@click.argument("id", metavar="KEY")
+@click.option("--source", "owner", required=True, help="The source that it is of.")
+@click.option("--until", type=Moment(), required=True, help="Last day on which the old key is good.")
+@click.pass_obj
+def rotate_credential(container: Container, id: str, owner: str, until: datetime) -> None:
+    """Make a key in the place of KEY, which is good until a day, and print it once."""
+    sources = container.operations.sources
+    _show(sources.rotate(id, source=owner, until=until.date(), once="", actor="cli:credential rotate"))
+
+
+@credential.command("end")
+@click.argument("id", metavar="KEY")
+@click.option("--source", "owner", required=True, help="The source that it is of.")
+@click.option("--until", type=Moment(), required=True, help="Last day on which it is good; an earlier one stays.")
+@click.pass_obj
+def end_credential(container: Container, id: str, owner: str, until: datetime) -> None:
+    """Give a key of a source a last day."""
+    container.operations.sources.end(id, source=owner, until=until.date(), actor="cli:credential end")
+    _out.print(f"Key {id} is good until {until.date()}, or an earlier end that it had.", markup=False)
+
+
 @credential.command("revoke")
 @click.argument("id", metavar="KEY")
 @click.pass_obj

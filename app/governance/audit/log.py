@@ -50,6 +50,7 @@ CHAIN_CLOSED = "chain-closed"
 ANCHOR = "anchor"
 CREDENTIAL_CREATED = "credential-created"
 CREDENTIAL_REVOKED = "credential-revoked"
+CREDENTIAL_ENDS = "credential-ends"
 SOURCE_ADDED = "source-added"
 ACTIVITY_ADDED = "activity-added"
 PROFILE_ADDED = "profile-added"
@@ -137,6 +138,7 @@ KINDS = frozenset(
         ANCHOR,
         CREDENTIAL_CREATED,
         CREDENTIAL_REVOKED,
+        CREDENTIAL_ENDS,
         SOURCE_ADDED,
         ACTIVITY_ADDED,
         PROFILE_ADDED,

@@ -48,6 +48,15 @@ class Count(NamedTuple):
     statements: int
 
 
+class DayCount(NamedTuple):
+    """Likewise on one day (``YYYY-MM-DD``, UTC)."""
+
+    day: str
+    template: str
+    outcome: str
+    statements: int
+
+
 Tally = Mapping[tuple[str, str, str, str], int]
 
 
@@ -141,3 +150,9 @@ class ProfileRepository:
                 Count(row["_id"]["source"], row["_id"]["template"], row["_id"]["outcome"], int(row["count"]))
                 for row in found
             ]
+
+    def days(self, source: str, since_day: str) -> Sequence[DayCount]:
+        """Counts of a source, day by day, from one (``YYYY-MM-DD``, included)."""
+        with translated():
+            found = self._counts.find({"source": source, "day": {"$gte": since_day}}).sort("day", 1)
+            return [DayCount(row["day"], row["template"], row["outcome"], int(row["count"])) for row in found]

@@ -24,7 +24,7 @@ from app.standards.profiles.resources import Resources
 from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MAX_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
-from app.traces.conformance.profile_store import Count, LoadedProfile, ProfileRepository
+from app.traces.conformance.profile_store import Count, DayCount, LoadedProfile, ProfileRepository
 from app.traces.conformance.school_checks import SchoolChecks
 from app.traces.statements.referred import Referred, identifiers
 
@@ -295,6 +295,12 @@ class ConformanceService:
         with suppress(SillageError):
             self.flush()
         return self._repository.counts(source, since_day)
+
+    def days(self, source: str, since_day: str) -> Sequence[DayCount]:
+        """Counts of a source, day by day."""
+        with suppress(SillageError):
+            self.flush()
+        return self._repository.days(source, since_day)
 
     def _add(self, tally: Counter[tuple[str, str, str, str]]) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ import orjson
 from flask import Response, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.core import language as words
 from app.core.clock import Today
 from app.settings import Settings
 from app.standards.xapi.languages import Languages
@@ -170,4 +171,15 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
         """The specification that the browser draws."""
         return orjson.dumps(specification(chart)).decode()
 
-    return {"drawn": drawn, "text": text, "texts": texts, "number": number, "day": day, "moment": moment}
+    def share(value: float) -> str:
+        return words.share(value, language)
+
+    return {
+        "drawn": drawn,
+        "text": text,
+        "texts": texts,
+        "number": number,
+        "share": share,
+        "day": day,
+        "moment": moment,
+    }

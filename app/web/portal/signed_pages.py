@@ -132,9 +132,21 @@ class SignedPages:
             self._menu.append(MenuItem(endpoint, menu, tuple(roles)))
         self._add(path, endpoint, tuple(roles), view, ("GET",), purpose=purpose)
 
-    def act(self, path: str, endpoint: str, roles: Sequence[Role], view: View, *, purpose: bool = False) -> None:
-        """Register what a form does (POST); arguments as of ``show``."""
-        self._add(path, endpoint, tuple(roles), view, ("POST",), purpose=purpose)
+    def act(
+        self,
+        path: str,
+        endpoint: str,
+        roles: Sequence[Role],
+        view: View,
+        *,
+        purpose: bool = False,
+        file_bytes: int | None = None,
+    ) -> None:
+        """Register what a form does (POST); arguments as of ``show``.
+
+        ``file_bytes``: a file may come with it, of at most so many bytes.
+        """
+        self._add(path, endpoint, tuple(roles), view, ("POST",), purpose=purpose, file_bytes=file_bytes)
 
     def home(self, visitor: Visitor) -> str | None:
         """The endpoint where somebody lands; None where no page is for their roles."""
@@ -173,7 +185,15 @@ class SignedPages:
         return next((item.endpoint for item in self._menu if role in item.roles), None)
 
     def _add(
-        self, path: str, endpoint: str, roles: tuple[Role, ...], view: View, methods: Sequence[str], *, purpose: bool
+        self,
+        path: str,
+        endpoint: str,
+        roles: tuple[Role, ...],
+        view: View,
+        methods: Sequence[str],
+        *,
+        purpose: bool,
+        file_bytes: int | None = None,
     ) -> None:
         self.roles[f"{NAME}.{endpoint}"] = roles
 
@@ -188,7 +208,7 @@ class SignedPages:
                 raise RoleMissing(f"This page is for: {wanted}. Ask whoever runs the service for the role you need.")
             form = Form()
             if request.method == "POST":
-                form = self._form(visitor)
+                form = self._form(visitor, file_bytes)
                 self._visitors.require_right_clock()
             asked = PageRequest(visitor, role, language, form, self)
             purposes.state(visitor.session.purpose)
@@ -198,13 +218,13 @@ class SignedPages:
 
         self._blueprint.add_url_rule(f"{SPOKEN}/{path}", endpoint, answered, methods=methods)
 
-    def _form(self, visitor: Visitor) -> Form:
+    def _form(self, visitor: Visitor, file_bytes: int | None) -> Form:
         # Fetch Metadata: a browser that says for whom it asks says that it is this site.
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in _OWN:
             raise CrossSiteRefused(
                 "A page of another site sends this form. Open the page here, and send it from there."
             )
-        form = forms.read()
+        form = forms.read() if file_bytes is None else forms.read(file_bytes + forms.MAX_BYTES, files=True)
         if not self._visitors.genuine(visitor, form.text(forms.TOKEN)):
             raise FormRefused("The form is not of this session. Load its page again, and send it once more.")
         return form

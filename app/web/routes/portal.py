@@ -15,6 +15,7 @@ from app.web.portal.account import AccountPages
 from app.web.portal.assets import Assets
 from app.web.portal.door import Door
 from app.web.portal.frame import Frame, Installation
+from app.web.portal.producer import ProducerPages
 from app.web.portal.public_record import PublicRecord
 from app.web.portal.sign_in import SignInPages
 from app.web.portal.signed_pages import SignedPages
@@ -44,6 +45,17 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     sessions = container.access.sessions
     visitors = Visitors(sessions, container.keys.organisation, platform.presence)
     pages = SignedPages(blueprint, frame, visitors, sessions, split_purposes(settings.purposes))
+    ProducerPages(
+        access=container.access.credentials,
+        sources=container.operations.sources,
+        arrivals=container.traces.arrivals,
+        profiles=container.traces.profiles,
+        checking=container.traces.checking,
+        turns=container.traces.turns,
+        max_body_bytes=settings.max_body_bytes,
+        public_url=settings.public_url,
+        today=platform.today,
+    ).add_to(pages)
     access = container.access
     AccountPages(sessions, access.local_sign_in).add_to(pages)
     UserPages(

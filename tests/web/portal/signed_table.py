@@ -28,9 +28,29 @@ class Row(NamedTuple):
     fields: Mapping[str, str] | None = None
     status: int = 200
 
+    @property
+    def seen(self) -> bool:
+        """True of a page, which a browser shows; false of a form, and of a file that is saved."""
+        return self.fields is None and self.status == 200 and "." not in self.path
+
 
 EVERYBODY = tuple(Role)
+PRODUCER = (Role.PRODUCER,)
 TABLE = (
+    Row("source", "source", PRODUCER),
+    Row("source_of", "sources/tutor", PRODUCER),
+    Row("source_check", "source/check", PRODUCER),
+    Row("source_check_of", "sources/tutor/check", PRODUCER),
+    Row("check_statements", "sources/tutor/check", PRODUCER, {"statements": "[]"}),
+    Row("source_keys", "source/keys", PRODUCER),
+    Row("source_keys_of", "sources/tutor/keys", PRODUCER),
+    Row("change_keys", "sources/tutor/keys", PRODUCER, {"act": "make", "label": "test"}),
+    Row("source_profiles", "source/profiles", PRODUCER),
+    Row("source_profiles_of", "sources/tutor/profiles", PRODUCER),
+    Row("source_connection", "source/connection", PRODUCER),
+    Row("source_connection_of", "sources/tutor/connection", PRODUCER),
+    Row("source_csv", "sources/tutor/arrivals.csv", PRODUCER),
+    Row("source_specification", "sources/tutor/arrivals.vl.json", PRODUCER),
     Row("account", "account", EVERYBODY),
     Row("password", "account/password", EVERYBODY),
     Row("change_password", "account/password", EVERYBODY, {"current": "x"}, 422),
