@@ -57,7 +57,7 @@ class Trend(NamedTuple):
 
 
 class SourceReport(NamedTuple):
-    """How a source fares.
+    """State of a source.
 
     Attributes:
         days: Its last ``DAYS`` days (UTC), each, the oldest first.
@@ -77,17 +77,17 @@ class SourceReport(NamedTuple):
 
     @property
     def today(self) -> Arrived:
-        """What came today."""
+        """Today."""
         return self.days[-1]
 
     @property
     def week(self) -> Arrived:
-        """What came in the last seven days, today included."""
+        """The last seven days, today included."""
         return together(self.days[-7:])
 
     @property
     def week_before(self) -> Arrived:
-        """What came in the seven days before."""
+        """The seven days before."""
         return together(self.days[-14:-7])
 
 
@@ -230,7 +230,7 @@ class Arrivals:
     # --- telling ------------------------------------------------------------------------------------
 
     def report(self, source: str) -> SourceReport:
-        """How a source fares."""
+        """The state of a source."""
         with suppress(SillageError):
             self.flush()
         now = self._now_us()

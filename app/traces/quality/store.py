@@ -1,4 +1,4 @@
-"""What arrived of each source, day by day, and the faults that it was told of: counts, nothing of what was sent.
+"""Arrivals of each source, day by day, and the faults that it was told of: counts, nothing of what was sent.
 
 Documents of ``arrivals``::
 
@@ -55,7 +55,7 @@ DELAYS = (1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800)
 
 
 class Arrived(NamedTuple):
-    """What arrived of a source on a day (UTC); fields as of the documents. ``hours``: statements of each hour."""
+    """Arrivals of a source on a day (UTC); fields as of the documents. ``hours``: statements of each hour."""
 
     source: str
     day: str
@@ -86,12 +86,12 @@ class FaultCount(NamedTuple):
 
     @property
     def times(self) -> int:
-        """How often in all."""
+        """Times in all."""
         return self.refused + self.kept
 
 
 class Change(NamedTuple):
-    """What is to be added for a source and a day: to ``numbers`` (dotted names as MongoDB has them); the newest."""
+    """Amounts to be added for a source and a day: to ``numbers`` (dotted names as MongoDB has them); the newest."""
 
     source: str
     day: str

@@ -246,14 +246,14 @@ _OTHERWISE: Final = N_("Compare with the section that is named, and check a corr
 
 
 class FaultWords:
-    """What is said of faults in the language of a page."""
+    """Words of faults in the language of a page."""
 
     def __init__(self, language: str) -> None:
         self._language = language
         self._text: Callable[[str], str] = translations(language).gettext
 
     def reason(self, message: str) -> Said:
-        """What is wrong, by the message of a fault or the detail of an error."""
+        """The reason, by the message of a fault or the detail of an error."""
         if self._language == SOURCE:
             return Said(message, SOURCE)
         if message in _PLAIN:
@@ -272,7 +272,7 @@ class FaultWords:
         return Said(message, SOURCE)
 
     def advice(self, rule: str) -> str:
-        """What to do about a fault of a rule."""
+        """Advice about a fault of a rule."""
         known = _ADVICE.get(rule)
         if known is None:
             known = next((words for kind, words in _ADVICE_BY_KIND if rule.endswith(kind)), _OTHERWISE)

@@ -107,7 +107,7 @@ class ProducerPages:
     # --- how it fares -------------------------------------------------------------------------------
 
     def source(self, asked: PageRequest, source: str | None = None) -> Response:
-        """What comes of the source, and the faults that it is told of."""
+        """Arrivals of the source, and the faults that it is told of."""
         found = self._source(asked, source)
         if found is None:
             return self._chosen(asked, "source")
@@ -308,7 +308,7 @@ class ProducerPages:
         )
 
     def connection(self, asked: PageRequest, source: str | None = None) -> Response:
-        """Where to send, with which headers, and a command to paste."""
+        """The endpoint, the headers, and a command to paste."""
         found = self._source(asked, source)
         if found is None:
             return self._chosen(asked, "source_connection")

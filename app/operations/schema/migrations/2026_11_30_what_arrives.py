@@ -1,4 +1,4 @@
-"""What arrives of each source by day, and the faults it is told of: vendors see why statements are refused.
+"""Arrivals of each source by day, and the faults it is told of: vendors see why statements are refused.
 
 Nothing was counted before: the first days of a store that was there already are empty.
 """
