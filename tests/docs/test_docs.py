@@ -200,7 +200,7 @@ def test_every_route_is_named() -> None:
     for routes in (
         aggregates.blueprint(none, none, none, none),
         retention.blueprint(none, none, none, none, none, none),
-        verdicts.blueprint(none, none, none, none),
+        verdicts.blueprint(none, none, none, none, none),
         persons.blueprint(none, none, none, none),
         access_packages.blueprint(none, none),
         requests.blueprint(none, none, none),
