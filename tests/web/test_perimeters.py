@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from flask import Blueprint, Flask
 
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.access.perimeters import Perimeter, Territory
+from app.access.principals import Kind, Principal
+from app.access.reach import Reach
+from app.access.roles import Grant, Role
 from app.standards.france import uai
 from app.standards.profiles.terms import SCHOOL
+from app.web import bounds, problem_details
+from app.web.portal.signed_pages import PageRequest, SignedPages
+from app.web.problem_details import Rendering
 from tests.served import Server, statement
+from tests.sinks import Sink
 
 SCHOOLS = [uai.make("073", serial) for serial in (1, 2)]
 DAYS = ("2026-03-01", "2026-04-01")
@@ -127,3 +136,30 @@ def test_verdicts_are_of_the_sources_of_a_perimeter(
         assert (answer.status_code, answer.json()["code"]) == (403, "outside-perimeter")
         (entry,) = server.container.governance.audit.newest(("outside-perimeter",), None, 1)
         assert (entry.actor, entry.detail["asked"]) == (key.id, asked)
+
+
+def test_a_page_that_refuses_something_outside_has_who_asked_on_record() -> None:
+    entries: list[tuple[object, ...]] = []
+    app = Flask("pages", static_folder=None)
+    bounds.install(app, Sink(lambda *entry: entries.append(entry)), problem_details.install(app, Rendering()))
+    perimeter = Perimeter(sources=frozenset({"near"}))
+    head = SimpleNamespace(
+        roles=(Role.SCHOOL_HEAD,),
+        session=SimpleNamespace(purpose=None),
+        of=lambda role: (Grant(role, perimeter),),
+        principal=lambda grant: Principal(Kind.PERSON, "u-1", frozenset(), perimeter=grant.perimeter),
+    )
+    visitors: Any = SimpleNamespace(find=lambda: head)
+    none: Any = None
+    blueprint = Blueprint("portal", "portal")
+    pages = SignedPages(blueprint, none, visitors, none, ())
+
+    def view(asked: PageRequest) -> Any:
+        raise Reach(asked.principal.perimeter, None, None, None, None).refusal("No.", "source")
+
+    pages.show("school", "school", (Role.SCHOOL_HEAD,), view)
+    app.register_blueprint(blueprint)
+    answer = app.test_client().get("/en/school", headers={"Accept": "text/html"})
+    assert answer.status_code == 403 and "outside-perimeter" in answer.text and "sources near" in answer.text
+    ((kind, actor, detail),) = entries
+    assert (kind, actor, detail["asked"]) == ("outside-perimeter", "u-1", "source")  # type: ignore[index]

@@ -11,6 +11,7 @@ from app.access.principals import Principal
 from app.access.roles import Grant, Role
 from app.access.users.sessions import Sessions
 from app.core.errors import BadParameter, CrossSiteRefused, FormRefused, RoleMissing
+from app.web import bounds
 from app.web import purpose as purposes
 from app.web.portal import forms
 from app.web.portal.forms import Form
@@ -212,6 +213,7 @@ class SignedPages:
                 self._visitors.require_right_clock()
             asked = PageRequest(visitor, role, language, form, self)
             purposes.state(visitor.session.purpose)
+            bounds.note(asked.principal)
             if purpose and visitor.session.purpose is None:
                 return asked.render("purpose.html", endpoint)
             return view(asked, **values)
