@@ -333,7 +333,9 @@ def rotate_credential(container: Container, id: str, owner: str, until: datetime
 def end_credential(container: Container, id: str, owner: str, until: datetime) -> None:
     """Give a key of a source a last day."""
     container.operations.sources.end(id, source=owner, until=until.date(), actor="cli:credential end")
-    _out.print(f"Key {id} is good until {until.date()}, or an earlier end that it had.", markup=False)
+    _out.print(
+        _("Key {id} is good until {until}, or an earlier end that it had.", id=id, until=until.date()), markup=False
+    )
 
 
 @credential.command("revoke")

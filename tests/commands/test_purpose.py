@@ -43,7 +43,7 @@ ABOUT_PERSONS: dict[str, tuple[str, ...]] = {
 # A new command stands here or above. These tell of no person: configuration, keys, counts of statements by source.
 OTHERS = {
     *(f"source {act}" for act in ("add", "set", "list", "show", "move", "revoke", "close", "delete-data")),
-    *(f"credential {act}" for act in ("add", "list", "revoke")),
+    *(f"credential {act}" for act in ("add", "list", "rotate", "end", "revoke")),
     *(f"profile {act}" for act in ("add", "lint", "check", "list", "report", "follow")),
     *(f"nomenclature {act}" for act in ("load", "list")),
     *(f"processing-activity {act}" for act in ("add", "list", "show", "end")),
