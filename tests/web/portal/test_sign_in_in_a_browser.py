@@ -15,9 +15,9 @@ from app.web.portal.visitors import COOKIE
 from tests.served import Server, serving
 from tests.web.portal.browsing import NEEDED, VIEWS, View, held, opened
 from tests.web.portal.provider import PUPIL, Provider
-from tests.web.portal.signed_in import grant
+from tests.web.portal.signed_in import SignedIn, grant, signed_in
 from tests.web.portal.test_providers import educonnect, written
-from tests.web.portal.test_sign_in import PASSWORD
+from tests.web.portal.test_sign_in import PASSWORD, with_second_factor
 
 pytestmark = NEEDED
 
@@ -130,3 +130,29 @@ def test_by_a_provider_without_scripts(tmp_path: Path, mongodb_uri: str, browser
             page.goto(f"{server.url}/{view.language}/account")
             assert page.locator("main dd").first.inner_text() == "Noé Exemple"
             page.context.close()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_on_the_pages_of_an_account(site: Server, browser: Browser, view: View) -> None:
+    operator, (user, _) = signed_in(site, Role.OPERATOR), with_second_factor(site, Role.RESEARCHER, Role.PRODUCER)
+    page = opened(browser, view.width, view.scheme, checked=True)
+    operator.into(page.context)
+    page.goto(f"{site.url}/{view.language}/users/{user.id}")
+    for summary in page.locator("main summary").all():
+        summary.click()
+    held(page, "user", view)
+    page.locator("form[action$='/invite'] button").click()
+    held(page, "user-invited", view)
+    page.goto(f"{site.url}/{view.language}/users/{operator.user.id}")
+    page.locator("form[action$='/take'] button").first.click()
+    held(page, "user-own", view)
+    page.context.clear_cookies()
+    SignedIn(site, user, site.container.access.sessions.open(user, "local")).into(page.context)
+    for path in ("account", "account/password", "account/second-factor", "account/recovery-codes"):
+        page.goto(f"{site.url}/{view.language}/{path}")
+        held(page, f"own-{path.replace('/', '-')}", view)
+    page.fill("#current", PASSWORD)
+    page.press("#current", "Enter")
+    page.wait_for_selector(".codes")
+    held(page, "own-codes", view)
+    page.context.close()
