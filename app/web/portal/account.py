@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from app.access.sign_in import second_factor
 from app.access.sign_in.passwords import MIN_CHARACTERS
+from app.access.sign_in.providers.service import ProviderSignIn
 from app.access.sign_in.service import LocalSignIn
 from app.access.users.sessions import Sessions
 from app.core.errors import PasswordRefused, SignInRefused, SignInThrottled
+from app.web.portal import door as doors
 from app.web.portal import visitors
+from app.web.portal.frame import Frame
 from app.web.portal.sign_in import qr_code
 from app.web.portal.signed_pages import EVERYBODY, PageRequest, SignedPages
 
@@ -23,9 +26,15 @@ Again = Callable[..., Response]
 class AccountPages:
     """Shows an account to its owner, changes how they sign in, and ends sessions."""
 
-    def __init__(self, sessions: Sessions, sign_in: LocalSignIn) -> None:
+    def __init__(
+        self, sessions: Sessions, sign_in: LocalSignIn, providers: ProviderSignIn, frame: Frame, public_url: str
+    ) -> None:
+        """``public_url``: that of this store, to which providers lead back."""
         self._sessions = sessions
         self._sign_in = sign_in
+        self._providers = providers
+        self._frame = frame
+        self._public_url = public_url.rstrip("/")
 
     def add_to(self, pages: SignedPages) -> None:
         """Register the pages."""
@@ -52,10 +61,19 @@ class AccountPages:
         return asked.see("account")
 
     def sign_out(self, asked: PageRequest) -> Response:
-        """End this session."""
-        self._sessions.sign_out(asked.visitor.session)
-        answer = asked.see("home")
+        """End this session; of a provider whose file says so, offer to sign out there too."""
+        session = asked.visitor.session
+        self._sessions.sign_out(session)
+        hint = request.cookies.get(doors.HINT_COOKIE, "")
+        there = self._providers.end_session_url(session.method, hint, f"{self._public_url}/")
+        if there is None:
+            answer = asked.see("home")
+        else:
+            label = self._providers.of(session.user) or {}
+            answer = self._frame.page(asked.language, "signed_out.html", "home", there=there, label=label)
         visitors.forget(answer)
+        if hint:
+            doors.hint(answer, "")
         return answer
 
     # --- password -----------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ COOKIE: Final = "__Host-sillage-door"
 """Name of the cookie that ties a form to the browser that was given it, until it is closed."""
 KNOWN_COOKIE: Final = "__Host-sillage-known"
 """Name of the cookie of a browser in which somebody has signed in."""
+HINT_COOKIE: Final = "__Host-sillage-hint"
+"""Name of the cookie with what signing out of a provider takes, sealed."""
 _KNOWN_SECONDS: Final = 180 * 86_400
 _NONCE: Final = re.compile(r"[0-9a-f]{64}")
 _MARK: Final = re.compile(r"[0-9a-f]{96}")
@@ -91,6 +93,14 @@ def remember(answer: Response, cookie: str) -> None:
 def forget(answer: Response) -> None:
     """Have the browser drop it: what was given before somebody signed in is good for nothing after."""
     answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+
+
+def hint(answer: Response, sealed: str) -> None:
+    """Have the browser keep what signing out of a provider takes; empty: have it dropped."""
+    if sealed:
+        answer.set_cookie(HINT_COOKIE, sealed, path="/", secure=True, httponly=True, samesite="Strict")
+    else:
+        answer.delete_cookie(HINT_COOKIE, path="/", secure=True, httponly=True, samesite="Strict")
 
 
 def know(answer: Response, mark: str) -> None:

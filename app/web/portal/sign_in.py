@@ -166,6 +166,8 @@ class SignInPages:
         answer = self._see(self._frame.under_root(own_path(done.back) or f"/{language}/my"))
         self._begun(answer, done.signed_in)
         doors.forget(answer)
+        if done.hint:
+            doors.hint(answer, done.hint)
         return answer
 
     def _sign_in_again(self, language: str, said: str) -> Response:

@@ -57,7 +57,7 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         today=platform.today,
     ).add_to(pages)
     access = container.access
-    AccountPages(sessions, access.local_sign_in).add_to(pages)
+    AccountPages(sessions, access.local_sign_in, access.provider_sign_in, frame, settings.public_url).add_to(pages)
     UserPages(
         access.users,
         sessions,

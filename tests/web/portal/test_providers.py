@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
@@ -46,6 +47,7 @@ def proconnect(issuer: str) -> dict[str, Any]:
         "userinfo": "jwt",
         "amr": ["mfa"],
         "subject": ["idp_id", "sub"],
+        "logout": "provider",
         "name": ["given_name", "usual_name"],
         "roles": [
             {"role": "researcher", "when": {"siret": ["11004301500012"], "uid": ["1234"]}},
@@ -175,6 +177,33 @@ def test_a_head_of_school_has_their_school_and_loses_it_when_they_leave(site: Si
         refused(tried(site, site.pro, "proconnect"), "no-role")
     assert site.server.container.access.users.get(user.id).grants == ()
     assert first.get("/en/account").status_code == 303
+
+
+def test_signing_out_leads_to_the_provider_where_its_file_says_so(site: Site) -> None:
+    opened = tried(site, site.pro, "proconnect")
+    kept = opened.cookies[door.HINT_COOKIE]
+    assert AGENT["sub"] not in kept and "." not in kept
+    opened.get("/en/account")
+    page = opened.send("/en/sign-out")
+    found = re.search(r'href="([^"]+/session/end[^"]+)"', page.text)
+    assert page.status_code == 200 and found is not None and page.headers["Cache-Control"] == "private, no-store"
+    asked = parse_qs(urlsplit(found[1].replace("&amp;", "&")).query)
+    token = asked["id_token_hint"][0]
+    claims = orjson.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    assert claims["sub"] == AGENT["sub"] and len(asked["state"][0]) >= 32
+    assert asked["post_logout_redirect_uri"] == [f"{site.server.url}/"]
+    # Here it is done already.
+    assert COOKIE not in opened.cookies and door.HINT_COOKIE not in opened.cookies
+    assert opened.get("/en/account").headers["Location"].startswith("/en/sign-in")
+    # A hint that is none, and a provider whose file does not ask for it.
+    opened = tried(site, site.pro, "proconnect")
+    opened.cookies[door.HINT_COOKIE] = "AAAA"
+    opened.get("/en/account")
+    assert "client_id=sillage" in opened.send("/en/sign-out").text
+    opened = tried(site, site.edu, "educonnect")
+    assert door.HINT_COOKIE not in opened.cookies
+    opened.get("/en/account")
+    assert opened.send("/en/sign-out").headers["Location"] == "/en/"
 
 
 def test_operators_see_whose_accounts_are_of_a_provider(site: Site) -> None:

@@ -118,7 +118,7 @@ def test_by_a_provider_without_scripts(tmp_path: Path, mongodb_uri: str, browser
     provider.userinfo_as_jwt = False
     provider.person = PUPIL
     with provider.serving():
-        files = written(tmp_path / "files", educonnect(provider.url))
+        files = written(tmp_path / "files", {**educonnect(provider.url), "logout": "provider"})
         with serving(tmp_path, mongodb_uri, workers="1", sign_in_providers_dir=str(files)) as server:
             page = opened(browser, view.width, view.scheme, checked=True)
             page.goto(f"{server.url}/{view.language}/sign-in")
@@ -129,6 +129,9 @@ def test_by_a_provider_without_scripts(tmp_path: Path, mongodb_uri: str, browser
             page.wait_for_url(f"{server.url}/{view.language}/**")
             page.goto(f"{server.url}/{view.language}/account")
             assert page.locator("main dd").first.inner_text() == "Noé Exemple"
+            page.locator("form[action$='/sign-out'] button").click()
+            page.wait_for_selector("main a.btn")
+            held(page, "signed-out", view)
             page.context.close()
 
 

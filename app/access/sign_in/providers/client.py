@@ -45,6 +45,7 @@ class Discovered(NamedTuple):
     authorization: str
     token: str
     userinfo: str | None
+    end_session: str | None
     keys: KeySet
     until: float
     asked: float
@@ -87,8 +88,27 @@ class ProviderClient:
             address = self._discovered().authorization
         return f"{address}{'&' if '?' in address else '?'}{urlencode(parameters)}"
 
-    def claims(self, *, code: str, nonce: str, verifier: str) -> Claims:
-        """The claims of whoever a code stands for.
+    def end_session_url(self, hint: str | None, *, back: str, state: str) -> str | None:
+        """The address where somebody signs out of the provider too (RP-Initiated Logout 1.0); None: there is none.
+
+        Args:
+            hint: The ID token that they came with; None where it is not known any more.
+            back: Where the provider is to lead them afterwards.
+            state: Comes back with them.
+        """
+        try:
+            with self._turn():
+                address = self._discovered().end_session
+        except ProviderUnavailable:
+            return None
+        if self.file.logout != "provider" or address is None:
+            return None
+        parameters = {"id_token_hint": hint} if hint else {"client_id": self.file.client_id}
+        parameters |= {"post_logout_redirect_uri": back, "state": state}
+        return f"{address}{'&' if '?' in address else '?'}{urlencode(parameters)}"
+
+    def claims(self, *, code: str, nonce: str, verifier: str) -> tuple[Claims, str]:
+        """The claims of whoever a code stands for, and the ID token.
 
         Raises:
             ProviderRefused: the provider refuses the code, or what it says does not hold.
@@ -106,7 +126,7 @@ class ProviderClient:
                     raise _refused("userinfo of another subject")
                 # What the ID token says of the sign-in stands.
                 claims = {**more, **claims}
-        return claims
+        return claims, str(answer["id_token"])
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -136,11 +156,12 @@ class ProviderClient:
                 isinstance(each, str) and is_safe(each) for each in addresses
             ):
                 raise ProviderUnavailable("The sign-in provider's discovery document is not its own, or not safe.")
-            userinfo = found.get("userinfo_endpoint")
+            userinfo, end_session = found.get("userinfo_endpoint"), found.get("end_session_endpoint")
             known = Discovered(
                 str(addresses[0]),
                 str(addresses[1]),
                 userinfo if isinstance(userinfo, str) and is_safe(userinfo) else None,
+                end_session if isinstance(end_session, str) and is_safe(end_session) else None,
                 self._keys(str(addresses[2])),
                 clock.steady() + KEPT_SECONDS,
                 clock.steady(),

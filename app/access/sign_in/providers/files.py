@@ -51,6 +51,7 @@ class ProviderFile(NamedTuple):
     subject: Sequence[str]
     name: Sequence[str]
     roles: Sequence[Rule]
+    logout: str
 
 
 def read_all(folder: Path | None) -> tuple[ProviderFile, ...]:
@@ -94,6 +95,7 @@ def _read(path: Path) -> ProviderFile:
         document.get("subject", ["sub"]),
         document.get("name", ["given_name", "family_name"]),
         [_rule(path, each) for each in document["roles"]],
+        document.get("logout", "here"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from app.access.users.sessions import Sessions
 from app.core import clock
 from app.core.audit_sink import AuditSink
 from app.core.clock import Now, Today
-from app.core.errors import NotFound, ProviderRefused, RoleNotGiven
+from app.core.errors import DecryptionFailed, NotFound, ProviderRefused, RoleNotGiven
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import SIGN_IN_REFUSED, SIGNED_IN
 
@@ -26,13 +27,16 @@ LASTS: Final = timedelta(minutes=10)
 """Between going to a provider and coming back."""
 _STATE_BYTES: Final = 32
 _MAX_CODE: Final = 2_048
+_MAX_HINT: Final = 3_500
+"""Of a cookie: browsers keep 4,096 bytes of one."""
 
 
 class Finished(NamedTuple):
-    """A sign-in by a provider, done: the session, and where it was to lead."""
+    """A sign-in by a provider, done: the session, where it was to lead, and what signing out there takes, sealed."""
 
     signed_in: SignedIn
     back: str
+    hint: str
 
 
 class ProviderSignIn:
@@ -121,11 +125,35 @@ class ProviderSignIn:
                 raise ProviderRefused("The answer is another provider's. Begin once more.")
             if not code or len(code) > _MAX_CODE or not code.isascii() or not code.isprintable():
                 raise ProviderRefused("The provider gives no code. Begin once more.")
-            claims = client.claims(code=code, nonce=self._nonce(state), verifier=self._verifier(state))
-            return Finished(self._signed_in(client, claims), journey.back)
+            claims, token = client.claims(code=code, nonce=self._nonce(state), verifier=self._verifier(state))
+            return Finished(self._signed_in(client, claims), journey.back, self._hint(client, token))
         except ProviderRefused as refused:
             self._note_refusal(id, "no-role" if isinstance(refused, RoleNotGiven) else "provider")
             raise
+
+    def end_session_url(self, id: str, hint: str, back: str) -> str | None:
+        """The address where somebody who signed in by a provider signs out of it too; None: there is none.
+
+        Args:
+            id: Of the provider: the method of the session.
+            hint: As of ``Finished``; empty where it is not known.
+            back: Where the provider is to lead them afterwards.
+        """
+        client = self._clients.get(id)
+        if client is None or client.file.logout != "provider":
+            return None
+        token = None
+        with suppress(DecryptionFailed, ValueError):
+            token = self._keys.decrypt(_place(id), base64.urlsafe_b64decode(hint.encode("ascii"))).decode()
+        return client.end_session_url(token, back=back, state=clock.random_bytes(_STATE_BYTES).hex())
+
+    def _hint(self, client: ProviderClient, token: str) -> str:
+        if client.file.logout != "provider":
+            return ""
+        # The browser keeps it, and cannot read it: an ID token names somebody.
+        sealed = self._keys.encrypt(_place(client.file.id), token.encode())
+        hint = base64.urlsafe_b64encode(sealed).decode()
+        return hint if len(hint) <= _MAX_HINT else ""
 
     def refused_there(self, id: str, *, state: str) -> None:
         """Use a state up of somebody whom the provider sends back without a code."""
@@ -177,6 +205,10 @@ class ProviderSignIn:
     def _verifier(self, state: str) -> str:
         made = self._keys.mac("provider-verifier", state.encode())
         return base64.urlsafe_b64encode(made).decode().rstrip("=")
+
+
+def _place(id: str) -> str:
+    return f"hint:{id}"
 
 
 def _digest(text: str) -> bytes:
