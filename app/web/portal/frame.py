@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
-from flask import Response, request, url_for
+from flask import Response, current_app, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from werkzeug.routing import BuildError
 
 from app.core import language as words
 from app.core.clock import Today
@@ -99,7 +101,7 @@ class Frame:
         body = environment.get_template(template).render(
             language=language,
             others=[
-                (code, name, self._elsewhere(code, content.get("carried", {})))
+                (code, name, self._elsewhere(code, current, content.get("carried", {})))
                 for code, name in LANGUAGES.items()
                 if code != language
             ],
@@ -129,9 +131,18 @@ class Frame:
         """A path of this site as a browser asks for it."""
         return self._root + path
 
-    def _elsewhere(self, language: str, carried: Mapping[str, str]) -> str:
-        name = str(request.endpoint).removeprefix(f"{NAME}.")
-        return self.address(name, **{**(request.view_args or {}), **carried, "language": language})
+    def _elsewhere(self, language: str, current: str, carried: Mapping[str, str]) -> str:
+        name, values = str(request.endpoint).removeprefix(f"{NAME}."), request.view_args or {}
+        if request.method == "POST" and not _is_shown(str(request.endpoint)):
+            # What a form has answered is nowhere in another language: the page that it belongs to is.
+            with suppress(BuildError):
+                return self.address(current, **{**carried, "language": language})
+            name, values = "home", {}
+        return self.address(name, **{**values, **carried, "language": language})
+
+
+def _is_shown(endpoint: str) -> bool:
+    return any("GET" in (rule.methods or ()) for rule in current_app.url_map.iter_rules(endpoint))
 
 
 def _environment(language: str, zone: ZoneInfo) -> Environment:

@@ -192,6 +192,8 @@ def test_signing_out_leads_to_the_provider_where_its_file_says_so(site: Site) ->
     claims = orjson.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["sub"] == AGENT["sub"] and len(asked["state"][0]) >= 32
     assert asked["post_logout_redirect_uri"] == [f"{site.server.url}/"]
+    other = re.search(r'<a href="([^"]+)" lang="fr"', page.text)
+    assert other is not None and other[1] == "/fr/"
     # Here it is done already.
     assert COOKIE not in opened.cookies and door.HINT_COOKIE not in opened.cookies
     assert opened.get("/en/account").headers["Location"].startswith("/en/sign-in")

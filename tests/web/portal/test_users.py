@@ -74,6 +74,19 @@ def test_what_is_not_as_it_must_be_is_said(operator: SignedIn, changed: dict[str
     assert answer.status_code == 422 and said in answer.text and "<script" not in answer.text
 
 
+def test_what_a_form_answers_leads_to_a_page_in_another_language(site: Server, operator: SignedIn) -> None:
+    other = signed_in(site, Role.DPO)
+    for path, fields in (
+        (f"users/{other.user.id}/invite", {}),
+        (f"users/{other.user.id}/reset", {}),
+        ("users/new", {}),
+        ("account/password", {"current": "x"}),
+    ):
+        page = operator.post(f"/en/{path}", fields).text
+        found = re.search(r'<a href="([^"]+)" lang="fr"', page)
+        assert found is not None and operator.get(found[1]).status_code == 200, path
+
+
 def test_a_login_that_is_taken_is_said(site: Server, operator: SignedIn) -> None:
     answer = operator.post(
         "/en/users/new", {"login": operator.user.login.upper(), "name": "X", "language": "fr", "role": "dpo"}
