@@ -232,5 +232,12 @@ def late_seconds(state: JobState, timezone: tzinfo, now: int) -> float:
     return 0.0 if following is None else max(0.0, (_time(now) - following).total_seconds())
 
 
+def next_time(cron: str, timezone: tzinfo, now: int) -> datetime | None:
+    """The next time of a cron expression after ``now`` (microseconds since 1970 UTC)."""
+    trigger = CronTrigger.from_crontab(cron, timezone=timezone)
+    following: datetime | None = trigger.get_next_fire_time(None, _time(now))
+    return following
+
+
 def _time(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC) + timedelta(microseconds=microseconds % 1_000_000)

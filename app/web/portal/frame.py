@@ -175,6 +175,10 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
     def moment(value: datetime) -> str:
         return languages.moment(value.astimezone(zone), language)
 
+    def instant(microseconds: int) -> str:
+        """A moment, of microseconds since 1970 UTC."""
+        return moment(datetime.fromtimestamp(microseconds / 1e6, zone))
+
     def texts(several: Sequence[Mapping[str, str]]) -> list[str]:
         return [text(each) for each in several]
 
@@ -193,4 +197,5 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
         "share": share,
         "day": day,
         "moment": moment,
+        "instant": instant,
     }

@@ -15,12 +15,15 @@ from app.web.portal.account import AccountPages
 from app.web.portal.assets import Assets
 from app.web.portal.door import Door
 from app.web.portal.frame import Frame, Installation
+from app.web.portal.operator import OperatorPages
+from app.web.portal.operator_record import OperatorRecord
 from app.web.portal.producer import ProducerPages
 from app.web.portal.public_record import PublicRecord
 from app.web.portal.sign_in import SignInPages
 from app.web.portal.signed_pages import SignedPages
 from app.web.portal.users import UserPages
 from app.web.portal.visitors import Visitors
+from app.web.routes.web import checks
 from app.web.wiring import Needs
 
 
@@ -45,6 +48,14 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     sessions = container.access.sessions
     visitors = Visitors(sessions, container.keys.organisation, platform.presence)
     pages = SignedPages(blueprint, frame, visitors, sessions, split_purposes(settings.purposes))
+    OperatorPages(
+        OperatorRecord(container, checks(container)),
+        container.operations.sources,
+        container.retention.contracts,
+        container.governance.register,
+        container.traces.profiles,
+        settings.public_url,
+    ).add_to(pages)
     ProducerPages(
         access=container.access.credentials,
         sources=container.operations.sources,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app.access import scopes
 from app.standards.xapi.decode import MAX_VALUES
@@ -15,9 +15,20 @@ from app.web.wiring import Needs
 from app.web.xapi import about
 
 
+def checks(container: Needs) -> Mapping[str, Callable[[], object]]:
+    """The conditions of being ready, by name; each raises a ``SillageError`` where it does not hold."""
+    lifecycle = container.lifecycle
+    return {
+        "database": lifecycle.reach,
+        "clock": container.platform.store.clock.require,
+        "audit": container.governance.require_spool,
+        "migrations": operations.remembered(lifecycle.recheck, 5.0),
+    }
+
+
 def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     """The blueprints."""
-    settings, lifecycle = container.settings, container.lifecycle
+    settings = container.settings
     limits = {
         "bodyBytes": settings.max_body_bytes,
         "attachmentsBytes": settings.max_attachments_bytes,
@@ -28,12 +39,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
         "identifierCharacters": MAX_IDENTIFIER_LENGTH,
         "statementsPerPage": settings.page_limit,
     }
-    ready = {
-        "database": lifecycle.reach,
-        "clock": container.platform.store.clock.require,
-        "audit": container.governance.require_spool,
-        "migrations": operations.remembered(lifecycle.recheck, 5.0),
-    }
+    ready = checks(container)
     return (
         Mounted(about.blueprint(limits), XAPI),
         Mounted(

@@ -37,6 +37,14 @@ class Row(NamedTuple):
 EVERYBODY = tuple(Role)
 PRODUCER = (Role.PRODUCER,)
 TABLE = (
+    Row("operations", "operations", (Role.OPERATOR,)),
+    Row("jobs", "operations/jobs", (Role.OPERATOR,)),
+    Row("job", "operations/jobs/retention", (Role.OPERATOR,)),
+    Row("all_sources", "operations/sources", (Role.OPERATOR,)),
+    Row("new_source", "operations/sources/new", (Role.OPERATOR,)),
+    Row("add_source", "operations/sources/new", (Role.OPERATOR,), {}, 422),
+    Row("one_source", "operations/sources/tutor", (Role.OPERATOR,)),
+    Row("close_source", "operations/sources/tutor", (Role.OPERATOR,), {}, 422),
     Row("source", "source", PRODUCER),
     Row("source_of", "sources/tutor", PRODUCER),
     Row("source_check", "source/check", PRODUCER),

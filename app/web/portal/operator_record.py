@@ -1,0 +1,152 @@
+"""The record for operators: health, jobs, queues, storage and sources, looked up once for all who look at it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.access.store import Source, StoredCredential
+from app.core import clock
+from app.core.errors import DatabaseUnavailable, SillageError
+from app.keys.keyring import Listed
+from app.operations.storage import Taken, storage
+from app.platform.jobs.scheduler import next_time
+from app.platform.jobs.store import JobState, Run
+from app.web.wiring import Needs
+
+KEPT_SECONDS: Final = 8.0
+MAX_SECONDS: Final = 5.0
+"""Seconds that MongoDB may take for all of it."""
+RUNS: Final = 20
+
+
+class Check(NamedTuple):
+    """A condition of being ready: its name; the code of what is wrong, None where it holds."""
+
+    name: str
+    code: str | None
+
+
+class JobLine(NamedTuple):
+    """A job: its state where it ran once, its next time, for how many seconds a run that succeeds has been due."""
+
+    name: str
+    cron: str
+    state: JobState | None
+    following: datetime | None
+    late: float
+
+
+class SourceLine(NamedTuple):
+    """A source with its keys, and when something of it was stored last."""
+
+    source: Source
+    keys: Sequence[StoredCredential]
+    last: datetime | None
+
+
+class Known(NamedTuple):
+    """All of it, as of one moment. ``figures``: sums of metrics by their name, whatever their labels."""
+
+    at: datetime
+    checks: Sequence[Check]
+    figures: Mapping[str, float]
+    leader: bool
+    jobs: Sequence[JobLine]
+    storage: Sequence[Taken]
+    keys: Sequence[Listed]
+    sources: Sequence[SourceLine]
+
+
+class OperatorRecord:
+    """Looks at most every ``KEPT_SECONDS``, within ``MAX_SECONDS``. Safe to share between threads."""
+
+    def __init__(self, container: Needs, checks: Mapping[str, Callable[[], object]]) -> None:
+        """``checks``: those of ``/readyz``."""
+        self._container = container
+        self._checks = checks
+        self._lock = threading.Lock()
+        self._kept: tuple[Known, float] | None = None
+        self._failed: float | None = None
+
+    def known(self) -> Known:
+        """All of it, of the last seconds.
+
+        Raises:
+            DatabaseUnavailable: MongoDB did not answer in time; whoever waited for the same look is told so too.
+        """
+        began = clock.steady()
+        with self._lock:
+            if self._kept is None or clock.steady() >= self._kept[1]:
+                if self._failed is not None and self._failed >= began:
+                    raise DatabaseUnavailable("The database did not answer in time. Ask again in a moment.")
+                try:
+                    self._kept = self._looked(), clock.steady() + KEPT_SECONDS
+                except DatabaseUnavailable:
+                    self._failed = clock.steady()
+                    raise
+            return self._kept[0]
+
+    def forget(self) -> None:
+        """Look anew at the next time: something was changed here."""
+        self._kept = None
+
+    def history(self, job: str) -> Sequence[Run]:
+        """The newest runs of a job."""
+        with self._container.platform.store.within(MAX_SECONDS):
+            return self._container.platform.job_repository.history(job, RUNS)
+
+    def _looked(self) -> Known:
+        container, platform = self._container, self._container.platform
+        with platform.store.within(MAX_SECONDS):
+            states = {each.name: each for each in platform.job_repository.states()}
+            arrivals = container.traces.arrivals
+            sources = [
+                SourceLine(source, keys, _moment(arrivals.last(source.id)))
+                for source, keys in container.operations.sources.list()
+            ]
+            taken = storage(platform.store)
+            leader = platform.leadership.held() is not None
+        figures = self._figures()
+        now = platform.now_us()
+        late = {name: value for name, value in figures.items() if name.startswith("sillage_job_late_seconds:")}
+        jobs = [
+            JobLine(
+                each.name,
+                each.cron,
+                states.get(each.name),
+                next_time(each.cron, platform.zone, now),
+                late.get(f"sillage_job_late_seconds:{each.name}", 0.0),
+            )
+            for each in container.jobs
+        ]
+        checks = [Check(name, _code(check)) for name, check in self._checks.items()]
+        keys = container.keys.keyring.listed()
+        return Known(clock.now(), checks, figures, leader, jobs, taken, keys, sources)
+
+    def _figures(self) -> Mapping[str, float]:
+        """What ``/metrics`` tells here: each metric summed up, and of jobs each by itself."""
+        told = self._container.web.metrics.exposition(self._container.web.standing).decode()
+        figures: dict[str, float] = {}
+        for family in text_string_to_metric_families(told):
+            for sample in family.samples:
+                figures[sample.name] = figures.get(sample.name, 0.0) + sample.value
+                if "job" in sample.labels:
+                    figures[f"{sample.name}:{sample.labels['job']}"] = sample.value
+        return figures
+
+
+def _code(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except SillageError as failed:
+        return failed.code
+    return None
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
