@@ -10,7 +10,7 @@ from app.platform.mongo.connection import Store, translated
 
 
 class Taken(NamedTuple):
-    """What a collection takes: documents, bytes on disk, bytes of its indexes."""
+    """Storage of a collection: documents, bytes on disk, bytes of its indexes."""
 
     name: str
     documents: int

@@ -129,7 +129,7 @@ class OperatorRecord:
         return Known(clock.now(), checks, figures, leader, jobs, taken, keys, sources)
 
     def _figures(self) -> Mapping[str, float]:
-        """What ``/metrics`` tells here: each metric summed up, and of jobs each by itself."""
+        """Figures of ``/metrics`` here: each metric summed up, and of jobs each by itself."""
         told = self._container.web.metrics.exposition(self._container.web.standing).decode()
         figures: dict[str, float] = {}
         for family in text_string_to_metric_families(told):

@@ -46,7 +46,7 @@ def test_health_says_what_is_well_and_what_is_not(
     site: Server, operator: SignedIn, language: str, words: tuple[str, ...]
 ) -> None:
     page = operator.get(f"/{language}/operations").text
-    for each in (*words, "statements", "verdict_counts", "sillage backup verify"):
+    for each in (*words, "audit", "credentials", "sillage backup verify"):
         assert each in page, each
     keys = site.container.keys.keyring
     assert {str(each.number) for each in keys.listed()} <= set(re.findall(r"\d+", page))
