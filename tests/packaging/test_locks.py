@@ -74,10 +74,15 @@ def test_what_is_declared_is_locked() -> None:
 
 
 def test_each_dependency_has_its_line_in_the_documentation() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
+    installed, _, vendored = (ROOT / "docs/dependencies.md").read_text().partition("## In the browser")
+    rows = re.findall(r"^\| `([^`]+)` \| (.+?) \| (.+?) \|$", installed, re.MULTILINE)
     documented = [normal(name) for name, _use, _reason in rows]
     assert len(documented) == len(set(documented))
     assert set(documented) == set().union(*declared().values())
+    # Of what is vendored, its own page has versions and digests.
+    named = re.findall(r"`([^` ]+)` \(npm\)", (ROOT / "app/web/portal/static/VENDORED.md").read_text())
+    lines = [line.split(" | ")[0] for line in vendored.splitlines() if line.startswith("| `")]
+    assert {name for line in lines for name in re.findall("`([^`]+)`", line)} == set(named)
 
 
 def javascript() -> dict[str, Any]:
