@@ -12,6 +12,7 @@ from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
+from app.research.school_figures import SchoolFigures
 from app.research.scope import ResearchScope
 from app.research.store import AggregateRepository
 from app.traces import wiring
@@ -46,6 +47,11 @@ class ResearchServices(FeatureServices):
         access, reader = self._container.access, self._container.traces.reader
         scope = ResearchScope(access.data_subject_states, access.links, self._container.governance.kept_since, reader)
         return Aggregates(self.aggregate_repository, reader, self._keys.organisation, self._settings, scope)
+
+    @cached_property
+    def school_figures(self) -> SchoolFigures:
+        """Volume and quality of what schools send."""
+        return SchoolFigures(self.aggregates, self._container.governance.sink)
 
     @cached_property
     def exports(self) -> Exports:
