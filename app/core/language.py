@@ -79,6 +79,11 @@ def share(value: float, language: str) -> str:
     return numbers.format_percent(value, _PERCENT[language], locale=LOCALES[language])
 
 
+def month(value: date, language: str) -> str:
+    """A month with its year: November 2026."""
+    return dates.format_date(value, "MMMM y", locale=LOCALES[language])
+
+
 def moment(value: datetime, language: str) -> str:
     """A day and a time, in the zone of the value."""
     if language == "fr":

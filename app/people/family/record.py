@@ -27,6 +27,7 @@ from app.people.access_package.export_summary import Line, Summary, moment, mont
 from app.people.access_package.recipients import Received, Recipients
 from app.people.access_package.subject_access_export import SubjectAccessExports
 from app.people.family.links import GUARDIAN, LEARNER, FamilyLinks
+from app.people.family.verbs import in_plain_words
 from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import IdentifiedDataSubject
 from app.people.requests.service import DataSubjectRequests
@@ -41,13 +42,13 @@ MAX_COUNTED: Final = 50_000
 """Statements of a learner that are counted one by one, the newest."""
 MAX_OPENED: Final = 100
 """Of these, how many are opened for their words."""
-SHOWN: Final = 20
+SHOWN: Final = 10
 """Of these, how many are told one by one."""
 MAX_READINGS: Final = 10_000
 """Entries of the audit log that are gone through, the newest."""
 MAX_TEXT: Final = 4_000
 """Characters of what somebody asks for."""
-ASKED_FOR: Final = ("access", "rectification", "objection", "erasure", "restriction")
+ASKED_FOR: Final = ("rectification", "objection", "access", "erasure")
 """Kinds of requests that a family makes on pages, as ``app.people.requests.steps.KINDS`` calls them."""
 _DOCUMENTS = "documents"
 
@@ -281,8 +282,9 @@ class FamilyRecord:
         rows = self._statements.some(ids)
         for plain in self._reader.each(rows):
             masked = mask.masked(lossless.loads(plain.body))
+            statement = {**masked.statement, "verb": in_plain_words(masked.statement["verb"])}
             summary.statement(
-                masked.statement, stored=plain.stored, source=plain.source, own=True, voided=False, roles=masked.roles
+                statement, stored=plain.stored, source=plain.source, own=True, voided=False, roles=masked.roles
             )
             opened += 1
         return summary, opened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -27,6 +27,9 @@ from app.web.portal.vega_lite import PALETTE, specification
 TEMPLATES: Final = Path(__file__).parent / "templates"
 NAME: Final = "portal"
 """Name of the blueprint."""
+
+_LAST_US: Final = 253_370_764_800_000_000  # of the year 9998
+_MONTH: Final = len("2026-11")
 
 HEADERS: Final = {
     # Nothing from elsewhere, no script, no style in the page itself; no other page holds this one.
@@ -145,6 +148,11 @@ def _is_shown(endpoint: str) -> bool:
     return any("GET" in (rule.methods or ()) for rule in current_app.url_map.iter_rules(endpoint))
 
 
+def moment_of(microseconds: int) -> datetime:
+    """The instant of microseconds since 1970 UTC, as far as the calendar goes."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=min(max(microseconds, 0), _LAST_US))
+
+
 def _environment(language: str, zone: ZoneInfo) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -179,6 +187,16 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
         """A moment, of microseconds since 1970 UTC."""
         return moment(datetime.fromtimestamp(microseconds / 1e6, zone))
 
+    def day_of(value: datetime) -> str:
+        return languages.day(value.astimezone(zone).date(), language)
+
+    def month(value: date) -> str:
+        return languages.month(value, language)
+
+    def known_day(value: str) -> str:
+        # `2026-11-30`, or `2026-11` where no more is known.
+        return month(date.fromisoformat(f"{value}-01")) if len(value) == _MONTH else day(date.fromisoformat(value))
+
     def texts(several: Sequence[Mapping[str, str]]) -> list[str]:
         return [text(each) for each in several]
 
@@ -196,6 +214,10 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
         "number": number,
         "share": share,
         "day": day,
+        "day_of": day_of,
+        "month": month,
+        "known_day": known_day,
         "moment": moment,
+        "moment_of": moment_of,
         "instant": instant,
     }

@@ -8,10 +8,22 @@ from typing import Final
 from babel.support import NullTranslations
 
 from app.core import language
-from app.core.language import DEFAULT, LANGUAGES, SOURCE, day, moment, number
+from app.core.language import DEFAULT, LANGUAGES, SOURCE, day, moment, month, number, share
 from app.standards.xapi import languages
 
-__all__ = ("DEFAULT", "LANGUAGES", "LOCALES", "SOURCE", "day", "moment", "number", "preferred", "translations")
+__all__ = (
+    "DEFAULT",
+    "LANGUAGES",
+    "LOCALES",
+    "SOURCE",
+    "day",
+    "moment",
+    "month",
+    "number",
+    "preferred",
+    "share",
+    "translations",
+)
 
 LOCALES: Final = Path(__file__).parent / "locales"
 

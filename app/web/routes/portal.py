@@ -14,11 +14,13 @@ from app.web.portal import public
 from app.web.portal.account import AccountPages
 from app.web.portal.assets import Assets
 from app.web.portal.door import Door
+from app.web.portal.family import FamilyPages
 from app.web.portal.frame import Frame, Installation
 from app.web.portal.operator import OperatorPages
 from app.web.portal.operator_record import OperatorRecord
 from app.web.portal.producer import ProducerPages
 from app.web.portal.public_record import PublicRecord
+from app.web.portal.schools import SchoolPages
 from app.web.portal.sign_in import SignInPages
 from app.web.portal.signed_pages import SignedPages
 from app.web.portal.users import UserPages
@@ -85,4 +87,13 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     SignInPages(
         frame, visitors, sessions, access.local_sign_in, access.invitations, access.provider_sign_in, door
     ).add_to(blueprint)
+    FamilyPages(container.people.links, container.people.family).add_to(pages)
+    research = container.research
+    SchoolPages(
+        container.schools.directory,
+        research.school_figures,
+        record,
+        container.access.sources_repository,
+        platform.today,
+    ).add_to(pages)
     return (Mounted(blueprint, ""),)

@@ -36,6 +36,9 @@ class Row(NamedTuple):
 
 EVERYBODY = tuple(Role)
 PRODUCER = (Role.PRODUCER,)
+FAMILY = (Role.LEARNER, Role.GUARDIAN)
+SCHOOLS = (Role.SCHOOL_HEAD, Role.TERRITORY)
+NO_LINK = 32 * "0"
 TABLE = (
     Row("operations", "operations", (Role.OPERATOR,)),
     Row("jobs", "operations/jobs", (Role.OPERATOR,)),
@@ -83,6 +86,21 @@ TABLE = (
             ("reset_user", "reset"),
         )
     ),
+    Row("family", "family", FAMILY),
+    Row("family_requests", "family/requests", FAMILY),
+    Row("family_code", "family/code", FAMILY),
+    Row("family_give_code", "family/code", FAMILY, {"code": "0000-0000-0000"}, 422),
+    # Of a link that is not theirs.
+    Row("family_kept", f"family/{NO_LINK}", FAMILY, status=404),
+    Row("family_readers", f"family/{NO_LINK}/readers", FAMILY, status=404),
+    Row("family_ask", f"family/{NO_LINK}/ask/access", FAMILY, status=404),
+    Row("family_asked", f"family/{NO_LINK}/ask/access", FAMILY, {"text": ""}, 404),
+    Row("family_withdraw", f"family/{NO_LINK}/requests/r-000000000000/withdraw", FAMILY, {}, 404),
+    Row("family_copy", f"family/{NO_LINK}/requests/r-000000000000/copy", FAMILY, {}, 404),
+    Row("schools", "schools", SCHOOLS),
+    Row("school", "schools/0750001A", SCHOOLS),
+    Row("notices", "notices", SCHOOLS),
+    Row("notice", "notices/p2ia", SCHOOLS),
     # The last: it ends the session.
     Row("sign_out", "sign-out", EVERYBODY, {}, 303),
 )
