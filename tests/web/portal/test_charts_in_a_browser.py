@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.web.portal.browsing import DRAWN, NEEDED, PICTURES, RULES
+from tests.web.portal.browsing import NEEDED, PICTURES, RULES, drawn
 from tests.web.portal.charted import charted
 
 pytestmark = NEEDED
@@ -43,7 +43,7 @@ def opened(
     hosts: set[str] = set()
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     page.goto(f"{site}/{language}/charts")
-    page.wait_for_function(DRAWN)
+    drawn(page)
     # Nothing was forbidden, nothing failed, nothing came from elsewhere.
     assert said == [] and hosts == {site.removeprefix("http://")}
     return page
@@ -100,7 +100,7 @@ def test_days_and_numbers_are_written_as_the_page_writes_them_wherever_the_brows
     assert "7 sept." in text and "23 nov." in text and "75\u202f%" in text and "masqué, petit groupe" in text
     assert "2\u202f500" in (page.locator("#ages svg").text_content() or "")
     page.goto(f"{site}/en/charts")
-    page.wait_for_function(DRAWN)
+    drawn(page)
     assert "7 Sept" in (page.locator("#rates svg").text_content() or "")
     page.context.close()
 
@@ -110,7 +110,7 @@ def test_colours_follow_the_scheme_while_the_page_is_open(site: str, browser: Br
     lines = "[...document.querySelectorAll('#rates svg .mark-line path')].map(each => each.getAttribute('stroke'))"
     assert "#0f3f6e" in page.evaluate(lines)
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"{lines}.includes('#7fb2e5')")
+    expect(page.locator("#rates svg .mark-line path[stroke='#7fb2e5']")).not_to_have_count(0)
     assert "#0f3f6e" not in page.evaluate(lines)
     page.context.close()
 
