@@ -230,6 +230,27 @@ class Aggregates:
                 cells = cells.filter(pl.col(PERIOD) <= last)
             yield cells
 
+    def months(self, definition: Definition) -> list[str]:
+        """The months of which something is shown, in order: ``2026-11``."""
+        return sorted({part.bucket for part in self._repository.names(definition.id) if _visible(part)})
+
+    def values(
+        self, definition: Definition, dimension: str, first: date | None, last: date | None, reach: Reach | None = None
+    ) -> list[str]:
+        """The values that a dimension has in an interval, within a reach, in order; ``""`` is for "not said".
+
+        Raises:
+            OutsidePerimeter: the aggregate does not tell what the reach is bounded by.
+        """
+        within = {} if reach is None else _bounded(definition, reach)
+        kept = tuple(name for name in definition.dimension_names if name == dimension or name in within)
+        found: set[str] = set()
+        for cells in self.cells(definition, kept, first, last):
+            for name, values in within.items():
+                cells = cells.filter(pl.col(name).is_in(sorted(values)))
+            found.update(cells[dimension].unique().to_list())
+        return sorted(found)
+
     def no_cells(self, definition: Definition) -> pl.DataFrame:
         """The table of an aggregate that has nothing in the period asked for."""
         plan = Plan(definition)

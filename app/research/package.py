@@ -107,22 +107,27 @@ def data_files(table: Table) -> dict[str, bytes]:
     shaped = table.cells.rename({PERIOD: definition.period}).with_columns(
         pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in definition.dimension_names
     )
-    described = pa.schema(
+    described = arrow_schema(definition, fields(definition))
+    parquet = BytesIO()
+    pq.write_table(shaped.to_arrow().cast(described), parquet, compression="zstd", version="2.6")
+    text = shaped.write_csv(date_format="%Y-%m-%d", null_value="").encode()
+    base = f"{DATA}/{definition.name}"
+    return {f"{base}.csv": text, f"{base}.parquet": parquet.getvalue()}
+
+
+def arrow_schema(definition: Definition, columns: Sequence[Field]) -> pa.Schema:
+    """The schema of a Parquet file with these columns of an aggregate, each with its title, description and unit."""
+    return pa.schema(
         [
             pa.field(
                 field.name,
                 _ARROW[field.type],
                 metadata={"title": field.title.en, "description": field.description.en, "unit": field.unit or ""},
             )
-            for field in fields(definition)
+            for field in columns
         ],
         metadata={"aggregate": definition.id, "definition_sha256": definition.sha256},
     )
-    parquet = BytesIO()
-    pq.write_table(shaped.to_arrow().cast(described), parquet, compression="zstd", version="2.6")
-    text = shaped.write_csv(date_format="%Y-%m-%d", null_value="").encode()
-    base = f"{DATA}/{definition.name}"
-    return {f"{base}.csv": text, f"{base}.parquet": parquet.getvalue()}
 
 
 _ARROW = {

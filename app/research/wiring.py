@@ -12,6 +12,7 @@ from app.platform.jobs.lease import Lease
 from app.platform.jobs.run import Job
 from app.research.aggregates import Aggregates
 from app.research.export import Exports
+from app.research.readings import AggregateReadings
 from app.research.school_figures import SchoolFigures
 from app.research.scope import ResearchScope
 from app.research.store import AggregateRepository
@@ -52,6 +53,11 @@ class ResearchServices(FeatureServices):
     def school_figures(self) -> SchoolFigures:
         """Volume and quality of what schools send."""
         return SchoolFigures(self.aggregates, self._container.governance.sink)
+
+    @cached_property
+    def readings(self) -> AggregateReadings:
+        """Aggregates as principals read them, within their perimeters and on record."""
+        return AggregateReadings(self.aggregates, self._container.access.reaches, self._container.governance.audit)
 
     @cached_property
     def exports(self) -> Exports:

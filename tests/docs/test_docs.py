@@ -198,7 +198,7 @@ def test_every_route_is_named() -> None:
     app.register_blueprint(agents.blueprint(none, none, none, none), url_prefix="/xAPI")
     app.register_blueprint(activities.blueprint(none, none, none, none), url_prefix="/xAPI")
     for routes in (
-        aggregates.blueprint(none, none, none, none),
+        aggregates.blueprint(none, none, none),
         retention.blueprint(none, none, none, none, none, none),
         verdicts.blueprint(none, none, none, none, none),
         persons.blueprint(none, none, none, none),

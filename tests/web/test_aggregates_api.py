@@ -26,6 +26,7 @@ from app.governance.audit.store import AuditRepository
 from app.platform.mongo.connection import Store
 from app.research import aggregates as aggregates_service
 from app.research.aggregates import Aggregates
+from app.research.readings import AggregateReadings
 from app.research.store import AggregateRepository
 from app.schools.service import SchoolDirectory
 from app.schools.store import SchoolRepository
@@ -58,7 +59,9 @@ def client(store: Store, vault: OrganisationKeys, settings: Settings, audit: Aud
     sources = SourceRepository(store)
     reaches = Reaches(sources, SchoolDirectory(SchoolRepository(store), audit, Announcing()), lambda: True, date.today)
     gate = Gate(Authenticators((Basic(Access(SourceRepository(store))),)), Open(), Open(), Open())
-    app.register_blueprint(aggregates_api.blueprint(gate, aggregates, audit, reaches), url_prefix="/api/v1")
+    app.register_blueprint(
+        aggregates_api.blueprint(gate, aggregates, AggregateReadings(aggregates, reaches, audit)), url_prefix="/api/v1"
+    )
     return app.test_client()
 
 

@@ -7,16 +7,13 @@ from typing import Any
 from flask import Blueprint, Response, request
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.access.reach import Reaches
 from app.access.scopes import RESEARCH
-from app.core.audit_sink import AuditSink
 from app.core.errors import BadParameter, Fault
 from app.core.given import Day, TextNumber
 from app.research.aggregates import PAGE_LIMIT, Aggregates, Answer, Query, described
+from app.research.readings import AggregateReadings
 from app.web.api.answers import answer, instant
 from app.web.gate import Gate
-
-READ = "aggregate-read"
 
 
 class _Parameters(Schema):
@@ -27,8 +24,8 @@ class _Parameters(Schema):
     cursor = fields.String(validate=validate.Length(1, 2_000))
 
 
-def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink, reaches: Reaches) -> Blueprint:
-    """Routes ``/aggregates`` and ``/aggregates/<name>``; ``audit`` takes an entry for each reading."""
+def blueprint(gate: Gate, aggregates: Aggregates, readings: AggregateReadings) -> Blueprint:
+    """Routes ``/aggregates`` and ``/aggregates/<name>``."""
     routes = Blueprint("aggregates", __name__)
 
     @routes.get("/aggregates")
@@ -38,7 +35,7 @@ def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink, reaches: Rea
             raise BadParameter("This resource takes no parameters.")
         lines = [
             {**described(line.definition), "as_of": instant(line.as_of), "complete": line.complete}
-            for line in aggregates.status(reaches.of(principal.perimeter))
+            for line in readings.status(principal)
         ]
         return answer({"aggregates": lines})
 
@@ -46,21 +43,7 @@ def blueprint(gate: Gate, aggregates: Aggregates, audit: AuditSink, reaches: Rea
     def _cells(name: str) -> Response:
         principal = gate.principal(RESEARCH, bounded=True)
         dimensions = aggregates.served(name)[0].dimension_names
-        query = _query(name, dimensions)
-        found = aggregates.query(query, reaches.of(principal.perimeter))
-        # Figures go out only once their reading is on record. The values of filters stay out of it.
-        audit.append(
-            READ,
-            principal.id,
-            {
-                "aggregate": found.definition.id,
-                "from": query.first and query.first.isoformat(),
-                "to": query.last and query.last.isoformat(),
-                "by": list(found.by),
-                "filtered": [dimension for dimension, _ in query.where],
-                "rows": len(found.rows),
-            },
-        )
+        found = readings.read(principal, _query(name, dimensions))
         return answer(_shown(found))
 
     return routes

@@ -23,6 +23,7 @@ from app.web.portal.language import translations
 
 MAX_SERIES: Final = 4
 """Most series of a chart: beyond, neither colours nor forms can be told apart."""
+_DAYS_OF_MONTHS: Final = 27
 _COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r")
 """First characters of a text that spreadsheets would compute."""
 
@@ -189,6 +190,8 @@ class Chart:
 
     def label(self, place: Place) -> str:
         """A place on the axis as the language writes it."""
+        if isinstance(place, date) and self.step > _DAYS_OF_MONTHS:
+            return languages.month(place, self.language)
         if isinstance(place, date):
             return languages.short_day(place, self.language)
         return place.label if isinstance(place, Span) else place
@@ -270,7 +273,7 @@ class Chart:
         low, high = min(values, default=0.0), max(values, default=0.0)
         if self.form is Form.BARS:
             low, high = min(0.0, low), max((self.total(place) for place in self.all_places), default=0.0)
-        elif 0 <= low <= high / 2:
+        elif 0 <= low <= high / 2 or (low > 0 and self.kind is Kind.COUNT):
             low = 0.0
         if high <= low:
             low, high = min(0.0, low), max(low, high) or 1.0

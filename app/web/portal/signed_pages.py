@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
@@ -21,6 +23,7 @@ from app.web.portal.visitors import Visitor, Visitors
 
 EVERYBODY: Final = tuple(Role)
 _OWN: Final = frozenset({"same-origin", "none"})
+_QUERY: Final = re.compile(r"[A-Za-z0-9._~*=&+%,:@/-]{0,2000}")
 SIGN_IN: Final = "sign-in"
 """Path of the page where people sign in, below the language."""
 SPOKEN: Final = f"/<any({','.join(LANGUAGES)}):language>"
@@ -176,7 +179,7 @@ class SignedPages:
             homes=[(role, self._home(role)) for role in visitor.roles if role is not asked.role and self._home(role)],
             codes=self._codes,
             form_token=visitor.form_token,
-            back=request.path,
+            back=_here(),
             **content,
         )
         answer.status_code = status
@@ -201,7 +204,7 @@ class SignedPages:
         def answered(language: str, **values: Any) -> Response:
             visitor = self._visitors.find()
             if visitor is None:
-                back = f"?next={request.path}" if request.method == "GET" else ""
+                back = f"?next={quote(_here(), safe='/')}" if request.method == "GET" else ""
                 return self._go(f"/{language}/{SIGN_IN}{back}")
             role = next((each for each in visitor.roles if each in roles), None)
             if role is None:
@@ -252,7 +255,15 @@ class SignedPages:
 
 
 def own_path(text: str) -> str | None:
-    """A path of these pages that somebody is to be led back to; None where it could lead elsewhere."""
-    parts = text.split("/")
+    """A path of these pages, with its query, that somebody is to be led back to; None where it could lead elsewhere."""
+    path, _, query = text.partition("?")
+    parts = path.split("/")
     plain = len(parts) > 2 and parts[1] in LANGUAGES and all(part and part not in {".", ".."} for part in parts[1:])
-    return text if plain and text.isascii() and not set(text) & set("\\?#%:@ \t\r\n") else None
+    safe = path.isascii() and not set(path) & set("\\#%:@ \t\r\n") and _QUERY.fullmatch(query)
+    return text if plain and safe else None
+
+
+def _here() -> str:
+    """The path of the current request, with its query as it was sent."""
+    query = request.query_string.decode("ascii", "replace")
+    return f"{request.path}?{query}" if query else request.path

@@ -14,6 +14,7 @@ from app.web.portal import public
 from app.web.portal.account import AccountPages
 from app.web.portal.assets import Assets
 from app.web.portal.door import Door
+from app.web.portal.explorer.pages import ExplorerPages
 from app.web.portal.family import FamilyPages
 from app.web.portal.frame import Frame, Installation
 from app.web.portal.operator import OperatorPages
@@ -69,6 +70,8 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         public_url=settings.public_url,
         today=platform.today,
     ).add_to(pages)
+    publisher = settings.publisher or settings.service_name or settings.organisation
+    ExplorerPages(container.research.readings, platform.zone, publisher, settings.public_url).add_to(pages)
     access = container.access
     AccountPages(sessions, access.local_sign_in, access.provider_sign_in, frame, settings.public_url).add_to(pages)
     UserPages(

@@ -12,5 +12,5 @@ from app.web.wiring import Needs
 
 def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     """The blueprint."""
-    audit = container.governance.audit
-    return (Mounted(aggregates.blueprint(gate, container.research.aggregates, audit, container.access.reaches), API),)
+    research = container.research
+    return (Mounted(aggregates.blueprint(gate, research.aggregates, research.readings), API),)

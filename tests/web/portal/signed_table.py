@@ -39,6 +39,7 @@ PRODUCER = (Role.PRODUCER,)
 FAMILY = (Role.LEARNER, Role.GUARDIAN)
 SCHOOLS = (Role.SCHOOL_HEAD, Role.TERRITORY)
 NO_LINK = 32 * "0"
+RESEARCH = (Role.RESEARCHER, Role.STATISTICIAN)
 TABLE = (
     Row("operations", "operations", (Role.OPERATOR,)),
     Row("jobs", "operations/jobs", (Role.OPERATOR,)),
@@ -101,6 +102,10 @@ TABLE = (
     Row("school", "schools/0750001A", SCHOOLS),
     Row("notices", "notices", SCHOOLS),
     Row("notice", "notices/p2ia", SCHOOLS),
+    Row("explore", "explore", RESEARCH),
+    Row("explore_csv", "explore/cells.csv", RESEARCH),
+    Row("explore_parquet", "explore/cells.parquet", RESEARCH),
+    Row("explore_specification", "explore/chart.vl.json", RESEARCH),
     # The last: it ends the session.
     Row("sign_out", "sign-out", EVERYBODY, {}, 303),
 )

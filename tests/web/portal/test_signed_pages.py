@@ -194,7 +194,18 @@ def test_a_purpose_is_asked_for_and_goes_back(site: Server) -> None:
     "hostile",
     [
         *("https://evil.example/", "//evil.example/x", "/\\evil.example/x", "/fr//evil.example", "javascript:alert(1)"),
-        *("/de/x", "/fr/../x", "/fr/%2e%2e/x", "/fr/x?y=1", "", "/", "/fr", "/fr/x\r\nSet-Cookie: a=b", "/fr/é"),
+        *(
+            "/de/x",
+            "/fr/../x",
+            "/fr/%2e%2e/x",
+            "/fr/x?y=<1>",
+            "/fr/x?y=1#z",
+            "",
+            "/",
+            "/fr",
+            "/fr/x\r\nSet-Cookie: a=b",
+            "/fr/é",
+        ),
     ],
 )
 def test_nobody_is_led_elsewhere(hostile: str) -> None:
