@@ -116,7 +116,7 @@ def with_constant(settings: Settings) -> Flask:
 
     @app.get(UNAUDITED)
     def unaudited() -> Response:
-        who = reader(gate.principal(scopes.READ, scopes.READ_MINE), Version.V1)
+        who = reader(gate.principal(scopes.READ, scopes.READ_MINE), Version.V1, container.access.reaches)
         if "statementId" in request.args:
             body = container.traces.statement_queries.one(UUID(request.args["statementId"]), who, voided=False).body
         else:
@@ -695,10 +695,10 @@ def paired(first: Target, second: Target, count: int, rounds: int, quick: bool) 
                 if turn and one is not None and other is not None:
                     pair.first.append(rate(kinds[0][place], one))
                     pair.second.append(rate(kinds[1][place], other))
-    found = [
-        pair._replace(held=tuple(kind[place].held() for kind in kinds)) if pair.first and kinds[0][place].held else pair
-        for place, pair in enumerate(found)
-    ]
+    for place, pair in enumerate(found):
+        counts = [held for kind in kinds if (held := kind[place].held) is not None]
+        if pair.first and len(counts) == len(kinds):
+            found[place] = pair._replace(held=tuple(held() for held in counts))
     if not any(pair.first for pair in found):
         raise SystemExit("Nothing was measured: at least one of the stores refused every kind of request.")
     return [pair for pair in found if pair.first]
