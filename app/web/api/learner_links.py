@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 
 from app.access.scopes import LINKS
 from app.core.errors import BadRequest
+from app.core.given import Day, Number
 from app.people.family.links import DEFAULT_CODE_DAYS, FamilyLinks
 from app.web.api import asked
 from app.web.api.answers import answer
@@ -20,9 +21,9 @@ _MAX_BYTES = 64 * 1024
 
 class _Asked(asked.OfDataSubject):
     role = fields.String(required=True)
-    until = fields.Date(load_default=None, allow_none=True)
-    of_age_on = fields.Date(load_default=None, allow_none=True)
-    code_days = fields.Integer(load_default=DEFAULT_CODE_DAYS, strict=True)
+    until = Day(load_default=None, allow_none=True)
+    of_age_on = Day(load_default=None, allow_none=True)
+    code_days = Number(load_default=DEFAULT_CODE_DAYS)
 
 
 class _Ended(Schema):
