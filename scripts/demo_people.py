@@ -127,6 +127,6 @@ def _login(name: str) -> str:
 
 def _account(container: Container, who: str, name: str, grant: Grant) -> User:
     user = container.access.users.add(_login(name), name=who, grants=[grant], actor=ACTOR)
-    link = container.access.invitations.invite(user, actor=ACTOR)
+    link = container.access.invitations.invite(user, actor=ACTOR).link
     container.access.local_sign_in.accept(link.rpartition("=")[2], PASSWORD)
     return user

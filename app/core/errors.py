@@ -231,7 +231,7 @@ class OutsidePerimeter(SillageError):
     title = "Access refused: this lies outside the perimeter of the credential; ask for what it allows"
     title_fr = "Accès refusé : ceci est hors du périmètre de ces identifiants ; demandez ce qu'il permet"
 
-    def __init__(self, detail: str, *, asked: str) -> None:
+    def __init__(self, detail: str, *, asked: str = "") -> None:
         """``asked``: what was asked for, for the audit log: ``source``, ``statement``, ``dates``…; no value of it."""
         super().__init__(detail)
         self.asked = asked

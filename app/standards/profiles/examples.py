@@ -20,7 +20,7 @@ from app.standards.profiles.document import Concept, Profile, Rule, Template
 from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.content import normalise
 from app.standards.xapi.validate import validate
-from app.standards.xapi.versions import Version, negotiate
+from app.standards.xapi.versions import SUPPORTED
 
 _UUID: Final = "7f3c2c1e-5d0a-4a8e-9a54-2b6f0c1d9e11"
 _SESSION: Final = "0d9c7a52-3c1b-4c54-8f0e-6f1f2a7b9c33"
@@ -190,8 +190,7 @@ def _matching(pattern: str) -> object:
 
 
 def _right(made: dict[str, Any], template: Template, profile: Profile, profiles: Sequence[Profile]) -> bool:
-    for version in ("1.0.3", "2.0.0"):
-        spoken: Version = negotiate(version)
+    for spoken in SUPPORTED:
         try:
             validate([made], spoken, many=False, data_follow=False)
         except InvalidStatement:

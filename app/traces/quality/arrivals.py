@@ -22,6 +22,7 @@ from app.core import contracts
 from app.core.clock import Clock
 from app.core.errors import Fault, SillageError
 from app.standards.xapi.timestamps import parse
+from app.standards.xapi.versions import SUPPORTED
 from app.traces.quality.store import DELAYS, ArrivalRepository, Arrived, Change, FaultCount
 
 SAMPLED: Final = 8
@@ -290,8 +291,8 @@ def _within(pointer: str) -> str:
 @cache
 def _names() -> frozenset[str]:
     found: set[str] = set()
-    for version in ("1.0.3", "2.0.0"):
-        _gather(contracts.load("xapi", version, "statement.json"), found)
+    for version in SUPPORTED:
+        _gather(contracts.load(*version.spec.schema), found)
     return frozenset(found)
 
 

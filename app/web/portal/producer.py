@@ -18,7 +18,7 @@ from app.core.clock import Today
 from app.core.errors import CredentialsRefused, OutsidePerimeter, RegisterInvalid, SillageError
 from app.standards.profiles.document import Profile, Rule, Template
 from app.standards.profiles.examples import example
-from app.standards.xapi.versions import OLDEST, negotiate
+from app.standards.xapi.versions import OLDEST, SUPPORTED, negotiate
 from app.traces.conformance.verdicts import REJECTED, ConformanceService
 from app.traces.ingest.checking import Checking
 from app.traces.quality.arrivals import Arrivals, SourceReport
@@ -31,7 +31,7 @@ from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_, PageRequest, SignedPages
 
 ROLES: Final = (Role.PRODUCER,)
-VERSIONS: Final = ("1.0.3", "2.0.0")
+VERSIONS: Final[tuple[str, ...]] = tuple(version.value for version in SUPPORTED)
 MAX_ECHOED: Final = 200_000
 """Characters of checked statements that the form is shown again with."""
 ROTATION_DAYS: Final = 14

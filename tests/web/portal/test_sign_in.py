@@ -422,7 +422,7 @@ def test_a_form_before_sign_in_is_of_the_browser_that_was_given_it(site: Server,
 
 
 @pytest.mark.parametrize(
-    "hostile", ["https://evil.example/", "//evil.example", "/en/../x", "/\\evil.example", "/en/x?y"]
+    "hostile", ["https://evil.example/", "//evil.example", "/en/../x", "/\\evil.example", "/en/x?y#z"]
 )
 def test_sign_in_leads_nowhere_else(site: Server, hostile: str) -> None:
     user = with_password(site, Role.GUARDIAN)

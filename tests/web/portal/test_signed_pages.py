@@ -22,7 +22,7 @@ from tests.web.portal import signed_in as signing
 from tests.web.portal.signed_in import signed_in
 from tests.web.portal.signed_table import OPEN, TABLE, Row
 
-HOSTILE = "<script>alert('x')</script>&\"{{ 7*7 }}"
+HOSTILE = "<script>alert('x')</script>&\"{{ 77777*77777 }}"
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_hostile_name_stays_text(site: Server) -> None:
     visitor = signing.SignedIn(site, user, access.sessions.open(user, "local"))
     page = visitor.get("/fr/account").text
     assert "<script" not in page
-    assert "&lt;script&gt;" in page and "49" not in page.partition("Nom")[2][:200]
+    assert "&lt;script&gt;" in page and "6049261729" not in page
 
 
 def test_my_space_leads_to_sign_in_or_home(site: Server) -> None:
