@@ -23,6 +23,8 @@ LONGEST = timedelta(hours=12)
 """A session ends after this, whatever is asked."""
 HALFWAY = timedelta(minutes=10)
 """A session that something is pending of ends after this."""
+MAX_FORMS = 100
+"""Forms that take effect once, of which a session remembers that they were sent."""
 _NOTED = timedelta(minutes=1)
 
 
@@ -139,6 +141,14 @@ class Sessions:
         """End a session, as its owner asks."""
         self._audit.append(SIGNED_OUT, session.user.id, {"user": session.user.id})
         self.end(session)
+
+    def take_form(self, session: Session, form: str) -> bool:
+        """Note that a form that takes effect once was sent; False when it was before, whichever process took it."""
+        return self._repository.take_form(bytes.fromhex(session.id), form, MAX_FORMS)
+
+    def give_back_form(self, session: Session, form: str) -> None:
+        """Let a form be sent again, which came to nothing."""
+        self._repository.give_back_form(bytes.fromhex(session.id), form)
 
     def end(self, session: Session) -> None:
         """End a session."""

@@ -19,6 +19,7 @@
     purpose   str       code of what they read for; null until they have chosen one
     created, seen, ends date   begin, last use (to the minute), last instant
     pending   str       what it lacks to be in force: ``second-factor``, ``set-up``; null: nothing
+    forms     [str]     ids of forms that take effect once and were sent, the newest of them; absent without any
 """
 
 from __future__ import annotations
@@ -183,6 +184,18 @@ class SessionRepository:
         """Write fields of a session."""
         with translated():
             self._sessions.update_one({"_id": digest}, {"$set": fields})
+
+    def take_form(self, digest: bytes, form: str, limit: int) -> bool:
+        """Note that a form was sent; False when it was before. The newest ``limit`` are remembered."""
+        asked: Document = {"_id": digest, "forms": {"$ne": form}}
+        change = {"$push": {"forms": {"$each": [form], "$slice": -limit}}}
+        with translated():
+            return self._sessions.update_one(asked, change).modified_count == 1
+
+    def give_back_form(self, digest: bytes, form: str) -> None:
+        """Forget that a form was sent."""
+        with translated():
+            self._sessions.update_one({"_id": digest}, {"$pull": {"forms": form}})
 
     def remove(self, digest: bytes) -> None:
         """End a session."""

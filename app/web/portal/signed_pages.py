@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from flask import Blueprint, Response, request
 from app.access.principals import Principal
 from app.access.roles import Grant, Role
 from app.access.users.sessions import Sessions
+from app.core import clock
 from app.core.errors import BadParameter, CrossSiteRefused, FormRefused, RoleMissing
 from app.web import bounds
 from app.web import purpose as purposes
@@ -26,6 +28,9 @@ _OWN: Final = frozenset({"same-origin", "none"})
 _QUERY: Final = re.compile(r"[A-Za-z0-9._~*=&+%,:@/-]{0,2000}")
 SIGN_IN: Final = "sign-in"
 """Path of the page where people sign in, below the language."""
+ONCE: Final = "once"
+"""Name of the field with the id of a form that takes effect once."""
+_ONCE: Final = re.compile(r"[0-9a-f]{32}")
 SPOKEN: Final = f"/<any({','.join(LANGUAGES)}):language>"
 
 
@@ -74,6 +79,27 @@ class PageRequest(NamedTuple):
         """The id of their account, for the audit log."""
         return self.visitor.user.id
 
+    @contextmanager
+    def once(self) -> Iterator[bool]:
+        """Do what a form asks for once, however often its button is pressed: False when it was sent before.
+
+        The form has ``roles.once()``. What raises within lets it be sent again.
+
+        Raises:
+            FormRefused: it has no id.
+        """
+        form = self.form.text(ONCE)
+        if _ONCE.fullmatch(form) is None:
+            raise FormRefused("The form has lost its id. Load its page again, and send it once more.")
+        sessions, session = self.pages.sessions, self.visitor.session
+        first = sessions.take_form(session, form)
+        try:
+            yield first
+        except BaseException:
+            if first:
+                sessions.give_back_form(session, form)
+            raise
+
     def render(self, template: str, current: str, *, status: int = 200, **content: Any) -> Response:
         """A page.
 
@@ -104,7 +130,8 @@ class SignedPages:
         self._blueprint = blueprint
         self._frame = frame
         self._visitors = visitors
-        self._sessions = sessions
+        self.sessions = sessions
+        """Sessions, which remember the forms that take effect once."""
         self._codes = tuple(codes)
         self._menu: list[MenuItem] = []
         self.roles: dict[str, tuple[Role, ...]] = {}
@@ -180,6 +207,7 @@ class SignedPages:
             codes=self._codes,
             form_token=visitor.form_token,
             back=_here(),
+            form_id=clock.random_bytes(16).hex(),
             **content,
         )
         answer.status_code = status
@@ -244,7 +272,7 @@ class SignedPages:
         chosen = asked.form.text("purpose")
         if chosen not in self._codes:
             raise BadParameter(f"The purpose is one of: {', '.join(self._codes)}.")
-        self._sessions.choose(asked.visitor.session, chosen)
+        self.sessions.choose(asked.visitor.session, chosen)
         back = own_path(asked.form.text("back"))
         if back is None:
             return self.see("my", language=asked.language)
