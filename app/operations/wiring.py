@@ -13,8 +13,10 @@ from app.access.restrictions.store import DataSubjectStateRepository
 from app.core import clock
 from app.core.personal_data import PersonalDataStore
 from app.core.release import RELEASE
+from app.governance.audit.store import AuditRepository
 from app.keys.learners import KEEP_SECONDS, WrappedKeys
 from app.keys.rekeying import RekeyRepository
+from app.operations.agenda import Agenda
 from app.operations.backup.service import Backups
 from app.operations.decisions import Decisions
 from app.operations.figures import Figures
@@ -168,6 +170,22 @@ class OperationServices(FeatureServices):
             zone=self._platform.zone,
             now=clock.now,
             request_days=self._settings.request_days,
+        )
+
+    @cached_property
+    def agenda(self) -> Agenda:
+        """The agenda of the data protection officer."""
+        store = self._platform.store
+        return Agenda(
+            requests=self._people.requests,
+            register=self._governance.register,
+            sources=self._access.sources_repository,
+            erasures=self._people.erasure_repository,
+            measures=Measures(store),
+            log=AuditRepository(store),
+            jobs=self._platform.job_repository,
+            now=clock.now,
+            zone=self._platform.zone,
         )
 
     # --- rotations ----------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from app.people.finding.finder import DataSubjectFinder
 from app.people.finding.pseudonyms import Pseudonyms
 from app.people.finding.store import DataSubjectRepository
 from app.people.rectification import Rectification, SourceRecorder
+from app.people.request_acts import RequestActs
 from app.people.requests.notices import RequestNotices
 from app.people.requests.service import DataSubjectRequests
 from app.people.requests.store import DataSubjectRequestRepository
@@ -306,6 +307,19 @@ class PeopleServices(FeatureServices):
             ),
             home_page=f"{self._settings.public_url.rstrip('/')}/erased",
             statements=self._traces.statements,
+        )
+
+    @cached_property
+    def request_acts(self) -> RequestActs:
+        """Acts for a request, about whose it is."""
+        return RequestActs(
+            requests=self.requests,
+            finder=self.finder,
+            disclosures=self.disclosures,
+            restriction=self.restriction,
+            rectification=self.rectification,
+            packages=self.packages,
+            erasures=self.erasures,
         )
 
     # --- jobs ---------------------------------------------------------------------------------------

@@ -196,6 +196,26 @@ class Retention:
             for activity, link in self._governed(now)
         ]
 
+    def ages(self, now: int, edges: Sequence[int]) -> dict[str, list[int]]:
+        """The number of statements by age, of each processing activity that has any.
+
+        Args:
+            now: Microseconds since 1970 UTC.
+            edges: Ages in microseconds, growing: from 0 to the first, from one to the next, beyond the last.
+        """
+        found: dict[str, list[int]] = {}
+        ends = [now - edge for edge in (0, *edges)]
+        for activity, link in self._governed(now):
+            tokens = self._tokens(link.source)
+            # Each statement once, by the index alone: no span lies within another. The youngest may be of this moment.
+            counts = [
+                self._repository.count(tokens, before + (place == 0) * DAY_US, (), max(since, 0))
+                for place, (before, since) in enumerate(zip(ends, (*ends[1:], 0), strict=True))
+            ]
+            known = found.setdefault(activity.id, [0] * len(counts))
+            found[activity.id] = [one + other for one, other in zip(known, counts, strict=True)]
+        return {id: counts for id, counts in found.items() if any(counts)}
+
     def line(self, activity: ProcessingActivity, source: str, now: int) -> RetentionLine:
         """The line of the report on a source, were it under this processing activity."""
         return self._line(activity, source, now, self._held())

@@ -289,6 +289,17 @@ class Erasures:
         """The newest erasures, under way or done."""
         return self._repository.newest(limit)
 
+    def of_request(self, request: DataSubjectRequest) -> list[Erasure]:
+        """The erasures that a request began, or that are noted on it: those under way, and those done."""
+        found = {one.id: one for one in self._repository.open() if one.request == request.id}
+        for step in request.steps:
+            said = step.detail.get("erasure")
+            if isinstance(said, str) and UUID(said) not in found:
+                known = self._repository.get(UUID(said))
+                if known is not None:
+                    found[known.id] = known
+        return sorted(found.values(), key=lambda one: one.destroyed)
+
     def run(self, check: Callable[[], None] = lambda: None) -> dict[str, int]:
         """Go on with every erasure under way that nobody else is at: for the job.
 

@@ -1,0 +1,226 @@
+"""Agenda of a data protection officer: what waits for an act of theirs, by when, and what was done last night.
+
+Counts, ids of requests, entries and sources: nobody is named. Each item is told from what other services know; nothing
+is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import IntEnum
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from app.access import key_ends
+from app.access.credentials import PSEUDONYMISE
+from app.access.store import SourceRepository
+from app.core.clock import Now
+from app.governance.audit.log import AUDIT_CHECKPOINT, AUDIT_READ, MINORS_DATA
+from app.governance.audit.store import AuditRepository
+from app.governance.register.service import Register
+from app.operations.measures import Measures
+from app.people.erasure.store import ErasureRepository
+from app.people.requests.service import DataSubjectRequests
+from app.people.requests.steps import OPEN
+from app.platform.jobs.store import JobRepository, JobState
+
+VERIFIED_BY: Final = "cli:audit verify"
+"""Actor of the entry that says that the whole audit log was checked."""
+REVIEW_SOON: Final = timedelta(days=60)
+"""A review of an entry of the register is told so long before its day."""
+WEEK: Final = timedelta(days=7)
+ERASURE_LATE: Final = timedelta(days=1)
+"""An erasure that takes longer than this does not go on by itself."""
+KEPT: Final = "kept"
+"""Outcome of data of minors under the policy ``off``."""
+_READ_AT_MOST = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Group(IntEnum):
+    """The time by which something is to be done."""
+
+    LATE = 0
+    TODAY = 1
+    WEEK = 2
+    LATER = 3
+
+
+class Task(NamedTuple):
+    """Something that waits for an act.
+
+    Attributes:
+        kind: ``request``, ``identity`` (a request of which it is not known who makes it), ``review``, ``retention``,
+            ``erasure``, ``minors-policy``, ``minors-data``, ``key-end``, ``key-endless``, ``entry``.
+        group: When.
+        day: Until when, or since when; None: at once.
+        days: From today to that day; negative when it is past.
+        subject: Id of the request, entry, source or key that it is about; empty for none.
+        number: How many statements or batches, for kinds that count.
+        label: What the request asks for, or the policy of the source.
+    """
+
+    kind: str
+    group: Group
+    day: date | None
+    days: int = 0
+    subject: str = ""
+    number: int = 0
+    label: str = ""
+
+
+class Tonight(NamedTuple):
+    """The last run of each thing that keeps the store in order.
+
+    Attributes:
+        retention: The job that deletes what is due; None: it never ran.
+        verified: When the audit log was checked last; None: not in the time that it is kept.
+        checkpoint: When its last signed checkpoint was written; None: not in that time.
+        backup: When the last backup was whole; None: never.
+    """
+
+    retention: JobState | None
+    verified: datetime | None
+    checkpoint: datetime | None
+    backup: datetime | None
+
+
+class Agenda:
+    """The agenda. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        requests: DataSubjectRequests,
+        register: Register,
+        sources: SourceRepository,
+        erasures: ErasureRepository,
+        measures: Measures,
+        log: AuditRepository,
+        jobs: JobRepository,
+        now: Now,
+        zone: ZoneInfo,
+    ) -> None:
+        """Nothing is read yet; ``zone``: where days begin."""
+        self._requests = requests
+        self._register = register
+        self._sources = sources
+        self._erasures = erasures
+        self._measures = measures
+        self._log = log
+        self._jobs = jobs
+        self._now = now
+        self._zone = zone
+
+    def tasks(self) -> Sequence[Task]:
+        """The tasks that wait, the most urgent first."""
+        now = self._now()
+        today = now.astimezone(self._zone).date()
+        found = [
+            *self._of_requests(today),
+            *self._of_register(today),
+            *self._of_retention(),
+            *self._of_erasures(now, today),
+            *self._of_minors(now),
+            *self._of_keys(now, today),
+        ]
+        return sorted(found, key=lambda task: (task.group, task.days, task.kind, task.subject))
+
+    def tonight(self) -> Tonight:
+        """The last run of each thing that keeps the store in order."""
+        states = {state.name: state for state in self._jobs.states()}
+        backup = self._measures.read().backup
+        return Tonight(
+            states.get("retention"),
+            self._last(AUDIT_READ, VERIFIED_BY),
+            self._last(AUDIT_CHECKPOINT),
+            None if backup is None else _moment(backup.at),
+        )
+
+    def _of_requests(self, today: date) -> Iterator[Task]:
+        for one in self._requests.list():
+            days = (one.due - today).days
+            kind = "identity" if one.status == OPEN else "request"
+            yield Task(kind, _group(days), one.due, days, one.id, label=one.kind)
+
+    def _of_register(self, today: date) -> Iterator[Task]:
+        late = {entry.id for entry in self._register.overdue_reviews()}
+        planned = self._register.planned()
+        replaced = {entry.id for entry in planned}
+        for entry in self._register.list():
+            if entry.review_by is None or (entry.id in replaced and entry.id not in late):
+                continue
+            days = (entry.review_by - today).days
+            if timedelta(days=days) <= REVIEW_SOON:
+                yield Task("review", _group(days), entry.review_by, days, entry.id)
+        for entry in planned:
+            days = (entry.in_force_from - today).days
+            if timedelta(days=days) <= REVIEW_SOON:
+                yield Task("entry", _group(days), entry.in_force_from, days, entry.id)
+
+    def _of_retention(self) -> Iterator[Task]:
+        counted = self._measures.read().retention
+        if counted is not None and counted.overdue:
+            yield Task("retention", Group.LATE, self._day(counted.at), number=counted.overdue)
+
+    def _of_erasures(self, now: datetime, today: date) -> Iterator[Task]:
+        slow = [since for since in self._erasures.open_since() if now - since > ERASURE_LATE]
+        if slow:
+            day = slow[0].astimezone(self._zone).date()
+            yield Task("erasure", Group.LATE, day, (day - today).days, number=len(slow))
+
+    def _of_minors(self, now: datetime) -> Iterator[Task]:
+        concerned = {entry.id for entry in self._register.list() if entry.minors}
+        sources = {source.id: source for source in self._sources.list() if source.closed is None}
+        for source in sources.values():
+            if source.activity in concerned and source.minors != PSEUDONYMISE and not source.minors_reason:
+                yield Task("minors-policy", Group.TODAY, None, subject=source.id, label=source.minors)
+        found: dict[str, tuple[int, int]] = {}
+        for entry in self._log.newest((MINORS_DATA,), None, None, _READ_AT_MOST, since=_us(now - WEEK)).entries:
+            id = entry.actor.removeprefix("source:")
+            # Under a reason that is on record it was decided; what is replaced or refused needs no act.
+            if entry.detail.get("outcome") == KEPT and id in sources and not sources[id].minors_reason:
+                number, at = found.get(id, (0, entry.at))
+                found[id] = (number + 1, at)
+        for id, (number, at) in found.items():
+            yield Task("minors-data", Group.TODAY, self._day(at), subject=id, number=number)
+
+    def _of_keys(self, now: datetime, today: date) -> Iterator[Task]:
+        for key in self._sources.credentials():
+            if key.revoked is not None or key.source is not None:
+                continue
+            if key.ends is None:
+                yield Task("key-endless", Group.WEEK, None, subject=key.id)
+            elif now < key.ends <= now + key_ends.SOON:
+                day = key_ends.last_day_of(key.ends, self._zone)
+                days = (day - today).days
+                yield Task("key-end", _group(days), day, days, key.id)
+
+    def _last(self, kind: str, actor: str | None = None) -> datetime | None:
+        listed = self._log.newest((kind,), None, None, 1, actor=actor).entries
+        return _moment(listed[0].at) if listed else None
+
+    def _day(self, at: int) -> date:
+        return _moment(at).astimezone(self._zone).date()
+
+
+def grouped(tasks: Sequence[Task]) -> Mapping[Group, Sequence[Task]]:
+    """Tasks by when they are to be done; every group is there."""
+    return {group: [task for task in tasks if task.group is group] for group in Group}
+
+
+def _group(days: int) -> Group:
+    if days < 0:
+        return Group.LATE
+    if days == 0:
+        return Group.TODAY
+    return Group.WEEK if days <= WEEK.days else Group.LATER
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _us(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
