@@ -26,6 +26,7 @@ from app.web.portal.sign_in import SignInPages
 from app.web.portal.signed_pages import SignedPages
 from app.web.portal.users import UserPages
 from app.web.portal.visitors import Visitors
+from app.web.routes import dpo_pages
 from app.web.routes.web import checks
 from app.web.wiring import Needs
 
@@ -99,4 +100,5 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         container.access.sources_repository,
         platform.today,
     ).add_to(pages)
+    dpo_pages.add(container, pages)
     return (Mounted(blueprint, ""),)

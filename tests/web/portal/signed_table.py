@@ -40,6 +40,10 @@ FAMILY = (Role.LEARNER, Role.GUARDIAN)
 SCHOOLS = (Role.SCHOOL_HEAD, Role.TERRITORY)
 NO_LINK = 32 * "0"
 RESEARCH = (Role.RESEARCHER, Role.STATISTICIAN)
+DPO = (Role.DPO,)
+# Of a request, an entry, a source or a certificate that is not there: what they do with one, tests of their own say.
+_REQUEST = "dpo/requests/r-000000000000"
+_NOTHING = "00000000-0000-4000-8000-000000000000"
 TABLE = (
     Row("operations", "operations", (Role.OPERATOR,)),
     Row("jobs", "operations/jobs", (Role.OPERATOR,)),
@@ -106,6 +110,38 @@ TABLE = (
     Row("explore_csv", "explore/cells.csv", RESEARCH),
     Row("explore_parquet", "explore/cells.parquet", RESEARCH),
     Row("explore_specification", "explore/chart.vl.json", RESEARCH),
+    Row("dpo", "dpo", DPO),
+    Row("dpo_requests", "dpo/requests", DPO),
+    Row("dpo_open_request", "dpo/requests/open", DPO),
+    Row("dpo_request_opened", "dpo/requests/open", DPO, {}, 422),
+    Row("dpo_request", _REQUEST, DPO, status=404),
+    Row("dpo_request_step", _REQUEST, DPO, {"act": "find"}, 404),
+    Row("dpo_request_act", f"{_REQUEST}/erase", DPO, status=404),
+    Row("dpo_request_acted", f"{_REQUEST}/erase", DPO, {"sure": "yes"}, 404),
+    Row("dpo_receipt", f"{_REQUEST}/receipt", DPO, status=404),
+    Row("dpo_proof", f"{_REQUEST}/proofs/{_NOTHING}", DPO, status=404),
+    Row("dpo_register", "dpo/register", DPO),
+    Row("dpo_register_new", "dpo/register/new", DPO),
+    Row("dpo_register_add", "dpo/register/new", DPO, {}, 422),
+    Row("dpo_register_entry", "dpo/register/p2ia", DPO),
+    Row("dpo_register_edit", "dpo/register/p2ia/edit", DPO),
+    Row("dpo_register_change", "dpo/register/p2ia/edit", DPO, {}, 422),
+    Row("dpo_register_end", "dpo/register/p2ia/end", DPO),
+    Row("dpo_register_ended", "dpo/register/p2ia/end", DPO, {}, 422),
+    Row("dpo_retention", "dpo/retention", DPO),
+    Row("dpo_ages_csv", "dpo/retention/ages.csv", DPO),
+    Row("dpo_ages_specification", "dpo/retention/ages.json", DPO),
+    Row("dpo_delete_data", "dpo/retention/sources/tutor/delete", DPO),
+    Row("dpo_data_deleted", "dpo/retention/sources/tutor/delete", DPO, {}, 422),
+    Row("dpo_certificate", f"dpo/certificates/{_NOTHING}", DPO, status=404),
+    Row("dpo_certificate_file", f"dpo/certificates/{_NOTHING}/file", DPO, status=404),
+    Row("dpo_audit", "dpo/audit", DPO),
+    Row("dpo_audit_searched", "dpo/audit", DPO, {}),
+    Row("dpo_recipients", "dpo/recipients", DPO),
+    Row("dpo_recipients_of", "dpo/recipients", DPO, {}, 422),
+    Row("dpo_year", "dpo/year", DPO),
+    Row("dpo_year_of", "dpo/year/2026", DPO),
+    Row("dpo_year_file", "dpo/year/2026/figures.csv", DPO),
     # The last: it ends the session.
     Row("sign_out", "sign-out", EVERYBODY, {}, 303),
 )

@@ -1,0 +1,243 @@
+"""The register on the pages of the data protection officer: a form from its schema, preview, versions, the end."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from app.access.roles import Role
+from app.core import contracts
+from app.core.errors import Fault
+from app.governance.audit.log import ACTIVITY_ADDED
+from app.web.portal.dpo.register import _fields
+from app.web.portal.dpo.schema_form import MAX_ITEMS, Node, SchemaForm, differences
+from app.web.portal.forms import Form
+from tests.places import ROOT
+from tests.served import Server, serving, statement
+from tests.web.portal.signed_in import SignedIn, signed_in
+
+HOSTILE = "<script>alert('x')</script>&\"{{ 7*7 }}"
+EXAMPLES = sorted((ROOT / "docs" / "examples" / "processing-activities").glob("*.json"))
+SCHEMA = SchemaForm(contracts.load("sillage", "processing-activity.schema.json"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("register"), mongodb_uri, workers="2") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dpo(site: Server) -> SignedIn:
+    return signed_in(site, Role.DPO)
+
+
+def example(**changes: Any) -> dict[str, Any]:
+    return {**orjson.loads(EXAMPLES[0].read_bytes()), "id": f"e-{uuid4().hex[:8]}", **changes}
+
+
+def sent(document: dict[str, Any], step: str) -> dict[str, str]:
+    """The fields of a form that says a document, and the button that was pressed."""
+    return {**dict(_fields(document)), "step": step}
+
+
+def added(visitor: SignedIn, **changes: Any) -> str:
+    document = example(**changes)
+    assert visitor.post("/en/dpo/register/new", sent(document, "save")).status_code == 303
+    return str(document["id"])
+
+
+# --- the form alone ------------------------------------------------------------------------------------------
+
+
+def leaves(nodes: Any) -> Iterator[Node]:
+    for node in nodes:
+        if node.children:
+            yield from leaves(node.children)
+        elif node.kind != "list":
+            yield node
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_a_form_says_the_document_that_it_was_filled_with(file: Any) -> None:
+    document = orjson.loads(file.read_bytes())
+    pairs = [(node.pointer, node.value) for node in leaves(SCHEMA.nodes(document))]
+    assert SCHEMA.document(Form(pairs)) == document
+    assert SCHEMA.document(Form(_fields(document))) == document
+    assert differences(document, document) == []
+
+
+def test_each_field_has_the_help_of_the_schema_in_both_languages() -> None:
+    nodes = {node.pointer: node for node in SCHEMA.nodes({})}
+    assert nodes["/purposes"].help == {"en": "What the data are for.", "fr": "Les finalités."}
+    assert nodes["/dpo"].help["fr"].startswith("Le délégué")
+    assert nodes["/review_by"].kind == "day" and not nodes["/review_by"].required
+    assert all(node.help for pointer, node in nodes.items())
+
+
+def test_lists_have_an_empty_item_and_lose_those_that_are_left_empty() -> None:
+    one = {"purposes": [{"fr": "a", "en": "b"}]}
+    (purposes,) = (node for node in SCHEMA.nodes(one, more="/purposes") if node.name == "purposes")
+    assert [child.number for child in purposes.children] == [1, 2, 3]
+    fields = [("/purposes/0/fr", ""), ("/purposes/1/fr", "c"), (f"/purposes/{MAX_ITEMS}/fr", "beyond")]
+    assert SCHEMA.document(Form(fields))["purposes"] == [{"fr": "c"}]
+    many = {"purposes": [{"fr": "a", "en": "b"}] * 100}
+    (purposes,) = (node for node in SCHEMA.nodes(many) if node.name == "purposes")
+    assert len(purposes.children) == MAX_ITEMS
+
+
+def test_a_fault_stands_at_its_field_and_what_has_none_is_told_apart() -> None:
+    faults = [Fault("/purposes/0/fr", "required", "", "is missing"), Fault("/elsewhere", "x", "", "x")]
+    found = [node for node in leaves(SCHEMA.nodes({"purposes": [{}]}, faults)) if node.faults]
+    assert [node.pointer for node in found] == ["/purposes/0/fr"]
+    assert SCHEMA.beyond(faults) == faults[1:]
+
+
+def test_differences_are_told_place_by_place() -> None:
+    assert differences({"a": [1, 2], "b": {"c": 1}}, {"a": [1], "b": {"c": 2}, "d": True}) == [
+        ("/a/1", 2, None),
+        ("/b/c", 1, 2),
+        ("/d", None, True),
+    ]
+
+
+# --- the pages -----------------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_previewed_then_added_and_its_versions_are_kept(site: Server, dpo: SignedIn) -> None:
+    document = example()
+    page = dpo.post("/fr/dpo/register/new", sent(document, "preview"))
+    assert page.status_code == 200 and "Rien n’est encore ajouté." in unescape(page.text)
+    assert site.container.governance.register.history(document["id"]) == ()
+    assert dpo.post("/fr/dpo/register/new", sent(document, "save")).headers["Location"] == (
+        f"/fr/dpo/register/{document['id']}"
+    )
+    (version,) = site.container.governance.register.history(document["id"])
+    assert version.document == document
+    entry = site.container.governance.audit.newest((ACTIVITY_ADDED,), None, 1)[0]
+    assert entry.actor == dpo.user.id and entry.detail["activity"] == document["id"]
+    changed = {**document, "minors": not document["minors"]}
+    path = f"/fr/dpo/register/{document['id']}/edit"
+    page = dpo.post(path, sent(changed, "preview"))
+    assert "1\u00a0changement" in page.text and "Mineurs" in page.text
+    assert dpo.post(path, sent(changed, "save")).status_code == 303
+    # The same again changes nothing, and the page says so.
+    assert "Rien ne change." in dpo.post(path, sent(changed, "preview")).text
+    assert dpo.post(path, sent(changed, "save")).status_code == 303
+    assert [each.version for each in site.container.governance.register.history(document["id"])] == [1, 2]
+    page = dpo.get(f"/fr/dpo/register/{document['id']}").text
+    assert page.count("Remplacée") == 1 and "Versions" in page
+
+
+def test_faults_are_beside_their_fields_in_words(dpo: SignedIn) -> None:
+    document = example(id="No Name", purposes=[], review_by="2020-01-01", retention={"active_days": 0})
+    document["legal_basis"] = {**document["legal_basis"], "article": "6.1.a"}
+    page = unescape(dpo.post("/fr/dpo/register/new", sent(document, "preview")).text)
+    faults = dict(re.findall(r'id="(f-[\w-]+)-fault1">([^<(]+)', page))
+    assert {"f-id", "f-purposes", "f-legal_basis-article", "f-retention-active_days"} <= set(faults)
+    assert faults["f-purposes"].strip() == "Donnez-en au moins un."
+    assert "trop petit" in faults["f-retention-active_days"] and "consentement" in faults["f-legal_basis-article"]
+    assert {"f-retention-justification-fr", "f-retention-basis"} <= set(faults) or "f-retention-justification" in faults
+    assert 'aria-invalid="true"' in page and "must" not in page
+
+
+def test_an_empty_form_tells_what_is_missing_and_adds_nothing(site: Server, dpo: SignedIn) -> None:
+    before = len(site.container.governance.register.list())
+    for step in ("preview", "save"):
+        page = dpo.post("/en/dpo/register/new", {"step": step})
+        assert page.status_code == 422 and "nothing was added" in page.text
+    assert len(site.container.governance.register.list()) == before
+
+
+def test_a_new_entry_takes_no_name_that_another_has(site: Server, dpo: SignedIn) -> None:
+    id = added(dpo)
+    page = dpo.post("/en/dpo/register/new", sent(example(id=id, minors=False), "save"))
+    assert page.status_code == 422 and "There is an entry of that name already." in page.text
+    assert len(site.container.governance.register.history(id)) == 1
+    # Nor does a change rename: the id is that of the address.
+    other = f"e-{uuid4().hex[:8]}"
+    assert dpo.post(f"/en/dpo/register/{id}/edit", sent(example(id=other), "save")).status_code == 303
+    assert site.container.governance.register.history(other) == ()
+
+
+def test_one_more_item_and_changing_again_keep_what_was_entered(dpo: SignedIn) -> None:
+    document = example()
+    page = unescape(dpo.post("/en/dpo/register/new", sent(document, "add:/purposes")).text)
+    count = len(document["purposes"])
+    assert f'name="/purposes/{count + 1}/fr"' in page and document["purposes"][0]["fr"] in page
+    page = unescape(dpo.post("/en/dpo/register/new", sent(document, "again")).text)
+    assert document["security"]["fr"] in page and "nothing was added" not in page
+
+
+def test_hostile_words_stay_words(site: Server, dpo: SignedIn) -> None:
+    text = {"fr": HOSTILE, "en": HOSTILE}
+    party = {"name": HOSTILE, "contact": HOSTILE}
+    changes = {"name": text, "controller": party, "dpo": party, "purposes": [text], "security": text}
+    id = added(dpo, **changes)
+    for page in (f"/en/dpo/register/{id}", "/en/dpo/register", f"/en/dpo/register/{id}/edit", "/en/dpo/recipients"):
+        shown = dpo.get(page).text
+        assert "<script" not in shown and "&lt;script&gt;" in shown and "{{ 7*7 }}" in unescape(shown)
+    page = dpo.post("/en/dpo/register/new", {"/id": HOSTILE, "/name/fr": HOSTILE, "step": "preview"}).text
+    assert "<script" not in page
+
+
+def test_a_shorter_duration_says_what_it_makes_due(site: Server, dpo: SignedIn) -> None:
+    id = added(dpo, minors=False, retention={**example()["retention"], "active_days": 400, "basis": "stored"})
+    site.post(site.source(activity=id), statement())
+    document = dict(site.container.governance.register.get(id).document)
+    shorter = {**document, "retention": {**document["retention"], "active_days": 1}}
+    page = dpo.post(f"/en/dpo/register/{id}/edit", sent(shorter, "preview")).text
+    assert "The duration gets shorter: 0 traces would be due." in page
+    longer = {**document, "retention": {**document["retention"], "active_days": 800}}
+    assert "gets shorter" not in dpo.post(f"/en/dpo/register/{id}/edit", sent(longer, "preview")).text
+
+
+def test_a_button_pressed_many_times_adds_one_version(site: Server, dpo: SignedIn) -> None:
+    document, token = example(), dpo.form_token()
+    fields = sent(document, "save")
+    threads = [threading.Thread(target=lambda: dpo.post("/en/dpo/register/new", fields, token=token)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(site.container.governance.register.history(document["id"])) == 1
+
+
+def test_an_entry_ends_with_a_certificate(site: Server, dpo: SignedIn) -> None:
+    id = added(dpo, minors=False)
+    credential = site.source(activity=id)
+    path = f"/fr/dpo/register/{id}/end"
+    once = re.search(r'name="once" value="(\w+)"', dpo.get(path).text)
+    assert once is not None
+    today = site.container.platform.today().isoformat()
+    whole = {"on": today, "word": "Le recteur", "reason": "fin du contrat", "sure": "yes", "once": once[1]}
+    for lacking in ("on", "word", "reason", "sure"):
+        page = dpo.post(path, {name: text for name, text in whole.items() if name != lacking})
+        assert page.status_code == 422 and f'id="fault-{lacking}"' in page.text
+    assert dpo.post(path, {**whole, "on": "2026-02-31"}).status_code == 422
+    # A certificate names no person.
+    assert dpo.post(path, {**whole, "reason": "asked by a@b.example"}).status_code == 400
+    assert site.post(credential, statement()).status_code == 200
+    assert dpo.post(path, whole).status_code == 303
+    assert dpo.post(path, whole).status_code == 303
+    assert site.post(credential, statement()).status_code in {401, 403}
+    acts = site.container.retention.certificates.newest(10, activity=id)
+    assert sorted(act.kind for act in acts) == ["activity-ended", "source-closed"]
+    page = dpo.get(f"/fr/dpo/register/{id}").text
+    assert "Elle a pris fin" in page
+    for act in acts:
+        assert "Le recteur" in dpo.get(f"/fr/dpo/certificates/{act.id}").text
+        assert dpo.get(f"/fr/dpo/certificates/{act.id}/file").content == act.document
+
+
+@pytest.mark.parametrize("id", ["nothing", "x" * 300, "..%2F", "%3Cscript%3E"])
+def test_what_is_not_there_is_not_found(dpo: SignedIn, id: str) -> None:
+    for act in ("", "/edit", "/end"):
+        assert dpo.get(f"/en/dpo/register/{id}{act}").status_code == 404

@@ -1,0 +1,127 @@
+"""Retention on the pages of the data protection officer: what is kept, the chart by age, deletion on the word."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from app.access.roles import Role
+from app.core import clock
+from app.retention.service import DAY_US
+from tests.served import Server, serving, statement
+from tests.web.portal.signed_in import SignedIn, signed_in
+
+HOSTILE = "<script>alert('x')</script>&\"{{ 7*7 }}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("retention"), mongodb_uri, workers="2") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dpo(site: Server) -> SignedIn:
+    return signed_in(site, Role.DPO)
+
+
+def of_source(site: Server, count: int) -> str:
+    """A source that has sent so many statements; its id."""
+    credential = site.source()
+    site.post(credential, [statement() for _ in range(count)])
+    source = site.container.access.sources_repository.credential(credential.id)
+    assert source is not None and source.source is not None
+    return source.source
+
+
+def test_what_is_kept_is_told_with_the_last_run(site: Server, dpo: SignedIn) -> None:
+    source = of_source(site, 3)
+    assert "No run is on record yet." in dpo.get("/en/dpo/retention").text
+    site.container.retention.service.apply(clock.now_us(), dry_run=False)
+    page = dpo.get("/en/dpo/retention").text
+    assert "the job “retention”" in page and source in page and "Up to date" in page
+    assert "aucune raison" not in dpo.get("/fr/dpo/retention").text
+
+
+def test_the_chart_by_age_counts_each_statement_once(site: Server, dpo: SignedIn) -> None:
+    of_source(site, 5)
+    now = clock.now_us()
+    kept = sum(line.kept for line in site.container.retention.service.report(now))
+    ages = site.container.retention.service.ages(now, [DAY_US, 2 * DAY_US])
+    assert sum(map(sum, ages.values())) == kept
+    assert all(counts[1:] == [0, 0] for counts in ages.values())
+    # The same seen from two days later: they are older then, and none is lost at an edge.
+    later = site.container.retention.service.ages(now + round(1.5 * DAY_US), [DAY_US, 2 * DAY_US])
+    assert [counts[1] for counts in later.values()] == [sum(counts) for counts in ages.values()]
+    answer = dpo.get("/en/dpo/retention/ages.csv")
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    assert sum(int(float(line["statements"])) for line in lines) == kept
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    specification = dpo.get("/fr/dpo/retention/ages.json").json()
+    assert "vega-lite" in specification["$schema"]
+
+
+def asked(dpo: SignedIn, source: str, **fields: str) -> dict[str, str]:
+    once = re.search(r'name="once" value="(\w+)"', dpo.get(f"/en/dpo/retention/sources/{source}/delete").text)
+    assert once is not None
+    return {"word": "Le recteur", "reason": "fin du contrat", "once": once[1], **fields}
+
+
+def test_a_deletion_is_planned_confirmed_and_leaves_a_certificate(site: Server, dpo: SignedIn) -> None:
+    source = of_source(site, 4)
+    path = f"/en/dpo/retention/sources/{source}/delete"
+    wanted = asked(dpo, source, everything="yes")
+    for lacking in ("word", "reason", "everything"):
+        page = dpo.post(path, {name: text for name, text in wanted.items() if name != lacking})
+        assert page.status_code == 422 and f'id="fault-{lacking}"' in page.text
+    assert dpo.post(path, {**wanted, "first": "1960-01-01"}).status_code == 422
+    assert dpo.post(path, {**wanted, "first": "2026-06-02", "last": "2026-05-01"}).status_code == 400
+    page = dpo.post(path, wanted)
+    assert page.status_code == 200 and "4 traces would go" in page.text
+    assert dpo.post(path, {**wanted, "planned": "yes"}).status_code == 422
+    kept = site.container.retention.deletions
+    assert kept.plan(source).statements == 4
+    sure = {**wanted, "planned": "yes", "sure": "yes"}
+    token = dpo.form_token()
+    threads = [threading.Thread(target=lambda: dpo.post(path, sure, token=token)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kept.plan(source).statements == 0
+    acts = [act for act in site.container.retention.certificates.newest(50) if act.source == source]
+    (act,) = acts
+    assert act.actor == dpo.user.id and act.word == "Le recteur" and act.counts["statements"] == 4
+    page = dpo.get(f"/fr/dpo/certificates/{act.id}").text
+    assert "fin du contrat" in page and dpo.user.name in page
+    assert dpo.get(f"/fr/dpo/certificates/{act.id}/file").content == act.document
+    assert str(act.id) in dpo.get("/fr/dpo/retention").text
+
+
+def test_only_what_was_stored_in_the_time_goes(site: Server, dpo: SignedIn) -> None:
+    source = of_source(site, 2)
+    today = site.container.platform.today()
+    yesterday = (today - timedelta(days=1)).isoformat()
+    path = f"/en/dpo/retention/sources/{source}/delete"
+    wanted = asked(dpo, source, last=yesterday)
+    assert "0 traces would go" in dpo.post(path, wanted).text
+    wanted = asked(dpo, source, first=yesterday, last=today.isoformat())
+    assert "2 traces would go" in dpo.post(path, wanted).text
+
+
+def test_hostile_words_and_what_is_not_there(site: Server, dpo: SignedIn) -> None:
+    source = of_source(site, 1)
+    page = dpo.post(
+        f"/en/dpo/retention/sources/{source}/delete",
+        asked(dpo, source, word=HOSTILE, reason=HOSTILE, first=HOSTILE, last=HOSTILE),
+    )
+    assert page.status_code == 422 and "<script" not in page.text and "&lt;script&gt;" in page.text
+    for path in ("sources/nothing/delete", "sources/%3Cscript%3E/delete"):
+        assert dpo.get(f"/en/dpo/retention/{path}").status_code == 404
+        assert dpo.post(f"/en/dpo/retention/{path}", {"everything": "yes"}).status_code == 404
