@@ -71,7 +71,8 @@ def test_requests_by_their_last_day_and_by_who_asks(container: Container) -> Non
     # On the last day itself it is not late.
     due = found["identity"][0].day
     at = datetime(due.year, due.month, due.day, 12, tzinfo=UTC)
-    assert Group.LATE in {task.group for task in of(container, at)["request"]}
+    assert of(container, at)["identity"][0].group is Group.TODAY
+    assert of(container, at + timedelta(days=1))["identity"][0].group is Group.LATE
 
 
 def test_reviews_and_entries_to_come(container: Container) -> None:
