@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
 
 import click
 import pytest
-from flask import Flask
+from werkzeug.routing import Rule
 
 from app.access import scopes
 from app.cli import cli
@@ -24,22 +23,14 @@ from app.settings import Settings, env_name
 from app.settings import load as load_settings
 from app.standards.profiles.document import load as load_profile
 from app.standards.profiles.terms import CONTEXT_EXTENSIONS, RESULT_EXTENSIONS
-from app.web import operations, standing
-from app.web.api import (
-    access_packages,
-    accounts,
-    aggregates,
-    check,
-    persons,
-    requests,
-    restriction,
-    retention,
-    verdicts,
-)
+from app.web import standing
 from app.web.operations import Metrics
-from app.web.xapi import about, activities, agents, documents, headers, statements
+from app.web.portal.frame import NAME as PORTAL
+from app.web.xapi import headers
 from app.wiring.container import Container
+from app.wiring.web_application import create_app
 from tests.places import ROOT
+from tests.served import Server
 
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("*.md"))
@@ -181,40 +172,36 @@ def test_every_scope_and_role_is_named() -> None:
         assert f"`{name}`" in table, name
 
 
-def test_every_route_is_named() -> None:
-    none: Any = None
-    app = Flask("routes", static_folder=None)
-    options: dict[str, Any] = dict.fromkeys(
-        ("gate", "access", "reaches", "recorder", "statement_queries", "audit", "metrics", "turns")
-    )
-    app.register_blueprint(
-        statements.blueprint(max_body_bytes=1, max_attachments_bytes=1, page_limit=1, prefix="", **options),
-        url_prefix="/xAPI",
-    )
-    app.register_blueprint(
-        documents.blueprint(gate=none, access=none, documents=none, max_body_bytes=1), url_prefix="/xAPI"
-    )
-    app.register_blueprint(about.blueprint({}), url_prefix="/xAPI")
-    app.register_blueprint(agents.blueprint(none, none, none, none), url_prefix="/xAPI")
-    app.register_blueprint(activities.blueprint(none, none, none, none), url_prefix="/xAPI")
-    for routes in (
-        aggregates.blueprint(none, none, none),
-        retention.blueprint(none, none, none, none, none, none),
-        verdicts.blueprint(none, none, none, none, none),
-        persons.blueprint(none, none, none, none),
-        access_packages.blueprint(none, none),
-        requests.blueprint(none, none, none),
-        restriction.blueprint(none, none, none, none, 1),
-        accounts.blueprint(none, none),
-        check.blueprint(none, none, none, none, 1),
-    ):
-        app.register_blueprint(routes, url_prefix="/api/v1")
-    app.register_blueprint(operations.blueprint(none, {}, cast(Callable[[], object], none), trust_host=False))
+@pytest.fixture(scope="module")
+def served(server: Server) -> list[Rule]:
+    """The routes of a whole service."""
+    app = create_app(server.settings)
+    try:
+        return list(app.url_map.iter_rules())
+    finally:
+        app.extensions["sillage"].close()
+
+
+def test_every_route_is_named(served: list[Rule]) -> None:
     text = page("api.md")
-    for rule in app.url_map.iter_rules():
-        assert re.search(rf"{re.escape(rule.rule)}[`?\s]", text), rule.rule
+    for rule in served:
+        if not rule.endpoint.startswith(f"{PORTAL}."):
+            assert re.search(rf"{re.escape(rule.rule)}[`?\s]", text), rule.rule
     for name in (headers.VERSION, headers.CONSISTENT_THROUGH, headers.VERDICT):
         assert f"`{name}`" in text
+
+
+def test_every_page_is_named(served: list[Rule]) -> None:
+    text = page("pages.md")
+    missing = set()
+    for rule in served:
+        path = re.sub(r"^/<[^/]*language>", "", rule.rule)
+        # What a form does is told with the page that it stands on; so is a file that one gives.
+        told_elsewhere = "GET" not in (rule.methods or ()) or "." in path or path.startswith("/assets/")
+        if rule.endpoint.startswith(f"{PORTAL}.") and not told_elsewhere:
+            wanted = re.sub(r"<[^>]+>", "[A-Z]+", path)
+            missing |= set() if re.search(f"`{wanted or '/'}`", text) else {path}
+    assert not missing, sorted(missing)
 
 
 def test_every_job_is_named_with_its_time_setting(tmp_path: Path) -> None:
@@ -274,9 +261,7 @@ def test_links_and_files_named_exist(path: Path) -> None:
 
 
 def test_decisions_are_numbered_and_listed() -> None:
-    # A number may be held for a decision that is on its way.
-    numbers = [path.name[:4] for path in ADRS]
-    assert len(set(numbers)) == len(numbers)
+    assert [path.name[:4] for path in ADRS] == [f"{number:04}" for number in range(1, len(ADRS) + 1)]
     index = page("README.md")
     for path in ADRS:
         text = path.read_text()

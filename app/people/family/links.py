@@ -2,7 +2,7 @@
 
 A code is 12 letters and digits, random, good once and for a few days; what is kept of it is a MAC. It is of no use
 without an account that has the role that it is for. A link ends with the school year unless another day is said, sooner
-where custody ends, and of a guardian when the learner is of age. Why so: ``docs/adr/0071-links-of-families.md``.
+where custody ends, and of a guardian when the learner is of age. Why so: ``docs/adr/0070-links-of-families.md``.
 """
 
 from __future__ import annotations
