@@ -8,8 +8,10 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+import requests
 
 from app.access.roles import Role
 from app.core import clock
@@ -73,6 +75,13 @@ def asked(dpo: SignedIn, source: str, **fields: str) -> dict[str, str]:
     return {"word": "Le recteur", "reason": "fin du contrat", "once": once[1], **fields}
 
 
+def plan_of(page: requests.Response) -> str:
+    """What the form says of the plan that its page shows."""
+    found = re.search(r'name="planned" value="([0-9-]+)"', page.text)
+    assert found is not None
+    return found[1]
+
+
 def test_a_deletion_is_planned_confirmed_and_leaves_a_certificate(site: Server, dpo: SignedIn) -> None:
     source = of_source(site, 4)
     path = f"/en/dpo/retention/sources/{source}/delete"
@@ -84,10 +93,11 @@ def test_a_deletion_is_planned_confirmed_and_leaves_a_certificate(site: Server, 
     assert dpo.post(path, {**wanted, "first": "2026-06-02", "last": "2026-05-01"}).status_code == 400
     page = dpo.post(path, wanted)
     assert page.status_code == 200 and "4 traces would go" in page.text
-    assert dpo.post(path, {**wanted, "planned": "yes"}).status_code == 422
+    planned = plan_of(page)
+    assert dpo.post(path, {**wanted, "planned": planned}).status_code == 422
     kept = site.container.retention.deletions
     assert kept.plan(source).statements == 4
-    sure = {**wanted, "planned": "yes", "sure": "yes"}
+    sure = {**wanted, "planned": planned, "sure": "yes"}
     token = dpo.form_token()
     threads = [threading.Thread(target=lambda: dpo.post(path, sure, token=token)) for _ in range(4)]
     for thread in threads:
@@ -102,6 +112,27 @@ def test_a_deletion_is_planned_confirmed_and_leaves_a_certificate(site: Server, 
     assert "fin du contrat" in page and dpo.user.name in page
     assert dpo.get(f"/fr/dpo/certificates/{act.id}/file").content == act.document
     assert str(act.id) in dpo.get("/fr/dpo/retention").text
+
+
+def test_nothing_goes_but_what_was_counted(site: Server, dpo: SignedIn) -> None:
+    source = f"source-{uuid4().hex[:8]}"
+    credential = site.source(source)
+    site.post(credential, [statement(), statement()])
+    kept, today = site.container.retention.deletions, site.container.platform.today()
+    path = f"/en/dpo/retention/sources/{source}/delete"
+    few = asked(dpo, source, last=(today - timedelta(days=1)).isoformat())
+    all_ = {**few, "last": "", "everything": "yes"}
+    of_few, of_all = plan_of(dpo.post(path, few)), plan_of(dpo.post(path, all_))
+    for planned in ("", "yes", of_few, of_all[:-1], f"{of_all}9", "x" * 100):
+        page = dpo.post(path, {**all_, "planned": planned, "sure": "yes"})
+        # The numbers of what is asked for now, and the tick anew.
+        assert page.status_code == (422 if planned else 200) and "2 traces would go" in page.text
+        assert not re.search(r'id="sure"[^>]* checked', page.text)
+        assert kept.plan(source).statements == 2
+    # What was stored since it was counted stays.
+    site.post(credential, statement())
+    assert dpo.post(path, {**all_, "planned": of_all, "sure": "yes"}).status_code == 303
+    assert kept.plan(source).statements == 1
 
 
 def test_only_what_was_stored_in_the_time_goes(site: Server, dpo: SignedIn) -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from flask import Response
 
 from app.access.store import SourceRepository
-from app.core import clock
+from app.core import clock, given
 from app.core.errors import BadRequest, NotFound, SillageError
 from app.core.given import DAY
 from app.core.language import number
@@ -190,19 +190,29 @@ class RetentionPages:
         if faults:
             return self._delete_page(asked, id, status=422, faults=faults)
         since, until = bounds["first"] or 0, bounds["last"]
+        planned = form.text("planned")
         try:
-            plan = self._deletions.plan(id, since, until)
-            if form.text("sure") != "yes":
-                missing = {"sure": "missing"} if form.text("planned") else {}
-                return self._delete_page(asked, id, status=422 if missing else 200, faults=missing, plan=plan)
-            with asked.once() as once:
-                if once:
-                    self._delete(asked, id, since, until)
+            # What goes is what was counted, of the same time: the end is open up to when it was counted, no further.
+            if form.text("sure") == "yes" and planned == _planned(since, until, _counted(planned)):
+                with asked.once() as once:
+                    if once:
+                        self._delete(asked, id, since, _end(until, _counted(planned)))
+                return asked.see("dpo_retention")
+            now = clock.now_us()
+            plan = self._deletions.plan(id, since, _end(until, now))
         except BadRequest as problem:
             return self._delete_page(asked, id, status=status_of(problem), problem=problem)
-        return asked.see("dpo_retention")
+        missing = {"sure": "missing"} if planned else {}
+        return self._delete_page(
+            asked,
+            id,
+            status=422 if missing else 200,
+            faults=missing,
+            plan=plan,
+            planned=_planned(since, until, now),
+        )
 
-    def _delete(self, asked: PageRequest, id: str, since: int, until: int | None) -> None:
+    def _delete(self, asked: PageRequest, id: str, since: int, until: int) -> None:
         end = clock.steady() + _SECONDS
 
         def check() -> None:
@@ -242,6 +252,7 @@ class RetentionPages:
         status: int = 200,
         faults: Mapping[str, str] | None = None,
         plan: object = None,
+        planned: str = "",
         problem: SillageError | None = None,
     ) -> Response:
         source = self._sources.get(id)
@@ -256,6 +267,7 @@ class RetentionPages:
             given=asked.form.all(),
             faults=faults or {},
             plan=plan,
+            planned=planned,
             problem=problem,
         )
 
@@ -276,3 +288,21 @@ class RetentionPages:
         answer.headers.update(HEADERS)
         answer.headers["Content-Disposition"] = f'attachment; filename="certificate-{id}.json"'
         return answer
+
+
+def _end(until: int | None, counted: int) -> int:
+    """The end of what is deleted: nothing that was stored after it was counted."""
+    return counted if until is None else min(until, counted)
+
+
+def _planned(since: int, until: int | None, counted: int) -> str:
+    """The bounds of a plan, and when it was counted: what a form shows to be of a plan that was seen."""
+    return f"{since}-{_end(until, counted)}-{counted}"
+
+
+def _counted(planned: str) -> int:
+    """When a plan was counted; 0 for what is no plan."""
+    try:
+        return given.number(planned.rpartition("-")[2])
+    except ValueError:
+        return 0
