@@ -14,21 +14,17 @@ class Remembered(Generic[Value]):
     def __init__(self, read: Callable[[], Value]) -> None:
         """``read`` is called without a lock; what it gives is the same object for all who ask until ``forget``."""
         self._read = read
-        self._known: tuple[Value] | None = None
-        self._forgotten = 0
+        self._mark = object()
+        self._known: tuple[object, Value] | None = None
 
     def get(self) -> Value:
         """The value."""
-        known = self._known
-        if known is None:
-            forgotten = self._forgotten
-            known = (self._read(),)
-            # What was read before it changed is no answer to who asks after that.
-            if forgotten == self._forgotten:
-                self._known = known
-        return known[0]
+        known, mark = self._known, self._mark
+        # What was read before it changed has an older mark, and is no answer to who asks after that.
+        if known is None or known[0] is not mark:
+            self._known = known = (mark, self._read())
+        return known[1]
 
     def forget(self) -> None:
         """Read it again the next time; what is being read now is not remembered."""
-        self._forgotten += 1
-        self._known = None
+        self._mark = object()

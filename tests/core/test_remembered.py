@@ -36,3 +36,23 @@ def test_what_changes_while_it_is_read_is_read_again() -> None:
     known = Remembered(read)
     assert known.get() == "old"
     assert known.get() == "new" and known.get() == "new"
+
+
+def test_what_changes_just_before_it_is_remembered_is_read_again() -> None:
+    values = iter(["old", "new"])
+
+    class Overtaken(Remembered[str]):
+        """Forgets, as another thread may, between the end of a reading and the note of it."""
+
+        armed = False
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "_known" and self.armed:
+                self.armed = False
+                self.forget()
+            super().__setattr__(name, value)
+
+    known = Overtaken(lambda: next(values))
+    known.armed = True
+    assert known.get() == "old"
+    assert known.get() == "new" and known.get() == "new"
