@@ -483,7 +483,11 @@ class Sources:
 
     def list(self) -> Sequence[tuple[Source, Sequence[StoredCredential]]]:
         """Every source with its credentials (never a secret)."""
-        return [(source, self._repository.credentials(source.id)) for source in self._repository.list()]
+        sources = self._repository.list()
+        held: dict[str | None, list[StoredCredential]] = {}
+        for credential in self._repository.credentials():
+            held.setdefault(credential.source, []).append(credential)
+        return [(source, held.get(source.id, ())) for source in sources]
 
     def people(self) -> Sequence[StoredCredential]:
         """Credentials of people rather than sources."""

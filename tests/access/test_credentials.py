@@ -29,6 +29,11 @@ class Counting(SourceRepository):
     """Counts the look-ups that reach MongoDB."""
 
     lookups = 0
+    lists = 0
+
+    def credentials(self, source: str | None = None):
+        self.lists += 1
+        return super().credentials(source)
 
     def issued(self, id: str, digest: bytes):
         self.lookups += 1
@@ -247,6 +252,17 @@ def test_what_the_register_does_not_take(sources: Sources, repository: Counting,
     with pytest.raises(RegisterInvalid):
         sources.add(wanted.pop("id"), **wanted)
     assert repository.list() == []
+
+
+def test_the_list_reads_the_keys_of_all_sources_at_once(sources: Sources, repository: Counting) -> None:
+    _, first = sources.add("a", name="A", activity="p2ia", actor="t")
+    _, other = sources.add("b", name="B", activity="p2ia", actor="t")
+    sources.issue(source=None, label="DPO", scopes=["governance/read"], actor="t")
+    second = sources.issue(source="a", label="", scopes=scopes.SOURCE_DEFAULT, actor="t")
+    repository.lists = 0
+    listed = [(source.id, [key.id for key in keys]) for source, keys in sources.list()]
+    assert listed == [("a", [first.id, second.id]), ("b", [other.id])]
+    assert repository.lists == 1
 
 
 def test_implied_scopes() -> None:

@@ -270,9 +270,9 @@ class Arrivals:
             self.flush()
         return self._repository.faults(source, (since or date.min).isoformat(), (before or date.max).isoformat(), limit)
 
-    def last(self, source: str) -> int | None:
-        """The instant at which something of a source was stored last, microseconds since 1970 UTC; None: never."""
-        return self._repository.newest(source)
+    def newest(self) -> Mapping[str, int]:
+        """The instant at which something of each source was stored last, microseconds since 1970 UTC, if ever."""
+        return self._repository.newest_of_each()
 
 
 def general(pointer: str) -> str:

@@ -157,6 +157,14 @@ class ArrivalRepository:
             newest = next(iter(found.sort("day", -1).limit(1)), None)
         return None if newest is None else int(newest["last"])
 
+    def newest_of_each(self) -> Mapping[str, int]:
+        """The instant at which something of each source was stored last; those of which nothing was are not there."""
+        with translated():
+            found = self._arrivals.aggregate(
+                [{"$match": {"last": {"$exists": True}}}, {"$group": {"_id": "$source", "last": {"$max": "$last"}}}]
+            )
+            return {str(each["_id"]): int(each["last"]) for each in found}
+
     def faults(self, source: str | None, since: str, before: str, limit: int) -> Sequence[FaultCount]:
         """The commonest faults of a source (or of all) from a day up to another, which is not included."""
         match: dict[str, Any] = {"day": {"$gte": since, "$lt": before}}

@@ -80,7 +80,13 @@ class OperatorPages:
 
     def sources(self, asked: PageRequest) -> Response:
         """The sources, and since when each is silent."""
-        return asked.render("operator/sources.html", "all_sources", known=self._record.known(), now=clock.now())
+        return asked.render(
+            "operator/sources.html",
+            "all_sources",
+            sources=self._sources.list(),
+            newest=self._record.known().newest,
+            now=clock.now(),
+        )
 
     def new(self, asked: PageRequest) -> Response:
         """The form that registers a source."""
@@ -104,7 +110,6 @@ class OperatorPages:
         except RegisterInvalid as refused:
             known = next((words for start, words in _KNOWN if refused.detail.startswith(start)), "")
             return self._new_page(asked, fault=known, detail=refused.detail, status=422)
-        self._record.forget()
         return asked.render("operator/added.html", "all_sources", source=source, made=made, endpoint=self._endpoint)
 
     def one(self, asked: PageRequest, source: str) -> Response:
@@ -122,7 +127,6 @@ class OperatorPages:
             self._contracts.close(source, word=form.text("word"), reason=form.text("reason"), actor=asked.actor)
         except BadRequest as refused:
             return self._one_page(asked, source, detail=refused.detail, status=422)
-        self._record.forget()
         return asked.see("one_source", source=source)
 
     def _new_page(self, asked: PageRequest, *, fault: str = "", detail: str = "", status: int = 200) -> Response:
@@ -141,15 +145,19 @@ class OperatorPages:
     def _one_page(
         self, asked: PageRequest, source: str, *, fault: str = "", detail: str = "", status: int = 200
     ) -> Response:
-        line = next((each for each in self._record.known().sources if each.source.id == source), None)
-        if line is None:
-            raise NotFound("There is no such source.")
+        try:
+            found = self._sources.get(source)
+        except RegisterInvalid:
+            raise NotFound("There is no such source.") from None
         return asked.render(
             "operator/source.html",
             "all_sources",
             status=status,
-            line=line,
-            keys=[(each, self._sources.good(each), self._sources.last_day(each)) for each in line.keys],
+            source=found,
+            last=self._record.known().newest.get(source),
+            keys=[
+                (each, self._sources.good(each), self._sources.last_day(each)) for each in self._sources.keys(source)
+            ],
             fault=fault,
             detail=detail,
         )

@@ -1,4 +1,7 @@
-"""The record for operators: health, jobs, queues, storage and sources, looked up once for all who look at it."""
+"""The record for operators: health, jobs, queues and storage, looked up once for all who look at it.
+
+Nothing in it is changed from a page: what is, pages read themselves, whichever process did it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.access.store import Source, StoredCredential
 from app.core import clock
 from app.core.errors import DatabaseUnavailable, SillageError
 from app.keys.keyring import Listed
@@ -41,16 +43,13 @@ class JobLine(NamedTuple):
     late: float
 
 
-class SourceLine(NamedTuple):
-    """A source with its keys, and when something of it was stored last."""
-
-    source: Source
-    keys: Sequence[StoredCredential]
-    last: datetime | None
-
-
 class Known(NamedTuple):
-    """All of it, as of one moment. ``figures``: sums of metrics by their name, whatever their labels."""
+    """All of it, as of one moment.
+
+    Attributes:
+        figures: Sums of metrics by their name, whatever their labels.
+        newest: When something of each source was stored last; those that never sent are not there.
+    """
 
     at: datetime
     checks: Sequence[Check]
@@ -59,7 +58,7 @@ class Known(NamedTuple):
     jobs: Sequence[JobLine]
     storage: Sequence[Taken]
     keys: Sequence[Listed]
-    sources: Sequence[SourceLine]
+    newest: Mapping[str, datetime]
 
 
 class OperatorRecord:
@@ -91,10 +90,6 @@ class OperatorRecord:
                     raise
             return self._kept[0]
 
-    def forget(self) -> None:
-        """Look anew at the next time: something was changed here."""
-        self._kept = None
-
     def history(self, job: str) -> Sequence[Run]:
         """The newest runs of a job."""
         with self._container.platform.store.within(MAX_SECONDS):
@@ -104,11 +99,7 @@ class OperatorRecord:
         container, platform = self._container, self._container.platform
         with platform.store.within(MAX_SECONDS):
             states = {each.name: each for each in platform.job_repository.states()}
-            arrivals = container.traces.arrivals
-            sources = [
-                SourceLine(source, keys, _moment(arrivals.last(source.id)))
-                for source, keys in container.operations.sources.list()
-            ]
+            newest = {source: _moment(last) for source, last in container.traces.arrivals.newest().items()}
             taken = storage(platform.store)
             leader = platform.leadership.held() is not None
         figures = self._figures()
@@ -126,7 +117,7 @@ class OperatorRecord:
         ]
         checks = [Check(name, _code(check)) for name, check in self._checks.items()]
         keys = container.keys.keyring.listed()
-        return Known(clock.now(), checks, figures, leader, jobs, taken, keys, sources)
+        return Known(clock.now(), checks, figures, leader, jobs, taken, keys, newest)
 
     def _figures(self) -> Mapping[str, float]:
         """Figures of ``/metrics`` here: each metric summed up, and of jobs each by itself."""
@@ -148,5 +139,5 @@ def _code(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _moment(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)

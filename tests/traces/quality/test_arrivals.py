@@ -50,6 +50,18 @@ def test_what_is_stored_repeated_and_late(counted: tuple[Arrivals, Callable[[dat
     assert arrivals.report("other").last is None
 
 
+def test_when_each_source_sent_last(counted: tuple[Arrivals, Callable[[datetime], None]]) -> None:
+    arrivals, set_clock = counted
+    set_clock(NOW - timedelta(days=3))
+    arrivals.stored("one", [statement()], [True], {})
+    arrivals.stored("two", [statement()], [True], {})
+    set_clock(NOW)
+    arrivals.stored("one", [statement()], [True], {})
+    arrivals.refused("three", 1, refusal(), many=False)
+    arrivals.flush()
+    assert arrivals.newest() == {"one": us(NOW), "two": us(NOW - timedelta(days=3))}
+
+
 def test_refusals_by_code_and_the_trend_of_a_fault(counted: tuple[Arrivals, Callable[[datetime], None]]) -> None:
     arrivals, set_clock = counted
     fault = Fault("/3/result/duration", "duration-format", "xAPI-Data 4.6", "As PT1M30S.")
