@@ -139,32 +139,39 @@ class Register:
         # Activities that were found in force, and on which day.
         self._known: dict[str, date] = {}
 
-    def draft(self, document: bytes) -> ProcessingActivity:
+    def draft(self, document: bytes, *, base: int | None = None) -> ProcessingActivity:
         """The version that a document would be, if it were added now; nothing is stored.
 
         Args:
             document: UTF-8 JSON.
+            base: As of ``add``.
 
         Raises:
             RegisterInvalid: as ``add``.
         """
         content = self._checked(document)
         latest = self._repository.latest(content["id"])
+        _require_base(latest, base)
         return _activity(latest if latest is not None and latest.document == content else self._next(content, latest))
 
-    def add(self, document: bytes, actor: str = "cli:processing-activity add") -> ProcessingActivity:
+    def add(
+        self, document: bytes, actor: str = "cli:processing-activity add", *, base: int | None = None
+    ) -> ProcessingActivity:
         """Add an activity, or a new version of one; a document equal to the version added last changes nothing.
 
         Args:
             document: UTF-8 JSON.
             actor: Who adds it, for the audit log.
+            base: The version that it was made from, 0 for a new activity; None: whatever was added last.
 
         Raises:
-            RegisterInvalid: not JSON, or it breaks the schema; ``faults`` say where and which article.
+            RegisterInvalid: not JSON, or it breaks the schema; ``faults`` say where and which article. Or the version
+                added last is not ``base``: the fault is ``taken`` for a new activity, else ``base``.
         """
         content = self._checked(document)
         for _ in range(_TRIES):
             latest = self._repository.latest(content["id"])
+            _require_base(latest, base)
             if latest is not None and latest.document == content:
                 return _activity(latest)
             added = self._next(content, latest)
@@ -281,6 +288,17 @@ class Register:
         if not errors:
             yield from _dates(content)
             yield from _basis(content)
+
+
+def _require_base(latest: StoredProcessingActivity | None, base: int | None) -> None:
+    """Refuse what takes the place of a version that whoever wrote it has not seen."""
+    if base is None or base == (0 if latest is None else latest.version):
+        return
+    if base == 0:
+        taken = Fault("/id", "taken", "GDPR art. 30", "is the name of another entry")
+        raise RegisterInvalid("There is an entry of this name.", faults=[taken])
+    changed = Fault("", "base", "GDPR art. 30", "was made from another version than the one added last")
+    raise RegisterInvalid("Another version was added meanwhile. Look at it, then decide again.", faults=[changed])
 
 
 class _Refused(ValueError):

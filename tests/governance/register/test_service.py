@@ -210,6 +210,34 @@ def test_two_who_add_at_once_get_two_versions(store: Store, vault: OrganisationK
     assert [version.minors for version in register.history("ent")] == [False, True]
 
 
+def test_a_version_takes_the_place_of_the_one_that_it_was_made_from_alone(
+    store: Store, vault: OrganisationKeys, register: Register
+) -> None:
+    class Late(ProcessingActivityRepository):
+        """Another writer comes between this one's look and its insert."""
+
+        def insert(self, activity: Any) -> bool:
+            register.add(encoded(minors=False))
+            return super().insert(activity)
+
+    def refused(base: int) -> set[str]:
+        rules = set()
+        for act in (register.draft, register.add):
+            with pytest.raises(RegisterInvalid) as problem:
+                act(encoded(), base=base)
+            rules.update(fault.rule for fault in problem.value.faults)
+        return rules
+
+    assert register.add(encoded(), base=0).version == 1
+    assert refused(0) == {"taken"} and refused(2) == {"base"}
+    clock: Callable[[], int] = lambda: 1_790_000_000_000_000  # noqa: E731
+    late = Register(Late(store), Audit(AuditRepository(store), vault, clock, os.urandom), clock)
+    with pytest.raises(RegisterInvalid):
+        late.add(encoded(review_by="2090-01-01"), base=1)
+    assert [version.minors for version in register.history("ent")] == [True, False]
+    assert refused(1) == {"base"} and register.add(encoded(), base=2).version == 3
+
+
 def test_an_entry_whose_persons_are_all_pupils_says_so(register: Register) -> None:
     pupils = {"fr": "Élèves", "en": "Pupils", "category": "pupil"}
     teachers = {"fr": "Enseignants", "en": "Teachers", "category": "teacher"}

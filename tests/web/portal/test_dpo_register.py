@@ -43,9 +43,10 @@ def example(**changes: Any) -> dict[str, Any]:
     return {**orjson.loads(EXAMPLES[0].read_bytes()), "id": f"e-{uuid4().hex[:8]}", **changes}
 
 
-def sent(document: dict[str, Any], step: str) -> dict[str, str]:
-    """The fields of a form that says a document, and the button that was pressed."""
-    return {**dict(_fields(document)), "step": step}
+def sent(document: dict[str, Any], step: str, base: int | None = None) -> dict[str, str]:
+    """The fields of a form that says a document, the button that was pressed, and the version that it was made from."""
+    seen = {} if base is None else {"base": str(base)}
+    return {**dict(_fields(document)), "step": step, "once": uuid4().hex, **seen}
 
 
 def added(visitor: SignedIn, **changes: Any) -> str:
@@ -125,12 +126,12 @@ def test_an_entry_is_previewed_then_added_and_its_versions_are_kept(site: Server
     assert entry.actor == dpo.user.id and entry.detail["activity"] == document["id"]
     changed = {**document, "minors": not document["minors"]}
     path = f"/fr/dpo/register/{document['id']}/edit"
-    page = dpo.post(path, sent(changed, "preview"))
+    page = dpo.post(path, sent(changed, "preview", 1))
     assert "1\u00a0changement" in page.text and "Mineurs" in page.text
-    assert dpo.post(path, sent(changed, "save")).status_code == 303
+    assert dpo.post(path, sent(changed, "save", 1)).status_code == 303
     # The same again changes nothing, and the page says so.
-    assert "Rien ne change." in dpo.post(path, sent(changed, "preview")).text
-    assert dpo.post(path, sent(changed, "save")).status_code == 303
+    assert "Rien ne change." in dpo.post(path, sent(changed, "preview", 2)).text
+    assert dpo.post(path, sent(changed, "save", 2)).status_code == 303
     assert [each.version for each in site.container.governance.register.history(document["id"])] == [1, 2]
     page = dpo.get(f"/fr/dpo/register/{document['id']}").text
     assert page.count("Remplacée") == 1 and "Versions" in page
@@ -151,7 +152,7 @@ def test_faults_are_beside_their_fields_in_words(dpo: SignedIn) -> None:
 def test_an_empty_form_tells_what_is_missing_and_adds_nothing(site: Server, dpo: SignedIn) -> None:
     before = len(site.container.governance.register.list())
     for step in ("preview", "save"):
-        page = dpo.post("/en/dpo/register/new", {"step": step})
+        page = dpo.post("/en/dpo/register/new", {"step": step, "once": uuid4().hex})
         assert page.status_code == 422 and "nothing was added" in page.text
     assert len(site.container.governance.register.list()) == before
 
@@ -163,8 +164,35 @@ def test_a_new_entry_takes_no_name_that_another_has(site: Server, dpo: SignedIn)
     assert len(site.container.governance.register.history(id)) == 1
     # Nor does a change rename: the id is that of the address.
     other = f"e-{uuid4().hex[:8]}"
-    assert dpo.post(f"/en/dpo/register/{id}/edit", sent(example(id=other), "save")).status_code == 303
+    assert dpo.post(f"/en/dpo/register/{id}/edit", sent(example(id=other), "save", 1)).status_code == 303
     assert site.container.governance.register.history(other) == ()
+
+
+def test_a_version_takes_the_place_of_none_that_was_not_seen(site: Server, dpo: SignedIn) -> None:
+    history = site.container.governance.register.history
+    id = added(dpo, minors=False)
+    path = f"/en/dpo/register/{id}/edit"
+    assert 'name="base" value="1"' in dpo.get(path).text
+    theirs = {**history(id)[-1].document, "minors": True}
+    mine = {**history(id)[-1].document, "review_by": "2090-01-01"}
+    assert 'name="base" value="1"' in dpo.post(path, sent(mine, "preview", 1)).text
+    assert dpo.post(path, sent(theirs, "save", 1)).status_code == 303
+    for step in ("preview", "save"):
+        page = dpo.post(path, sent(mine, step, 1))
+        assert page.status_code == 422 and "Somebody added a version meanwhile" in page.text
+        # What was entered stands there, on the version that is seen next.
+        assert "2090-01-01" in page.text and 'name="base" value="2"' in page.text
+    for step in ("add:/purposes", "again"):
+        assert 'name="base" value="1"' in dpo.post(path, sent(mine, step, 1)).text
+    for none in ("", "x", "-1", "0", "3", "9" * 30):
+        assert dpo.post(path, {**sent(mine, "save"), "base": none}).status_code == 422
+    assert [each.document for each in history(id)][1:] == [theirs]
+    page = dpo.post(path, sent(mine, "preview", 2)).text
+    assert "2 changes" in page and "Minors" in page
+    whole = sent(mine, "save", 2)
+    # A button that is pressed twice is no fault.
+    assert [dpo.post(path, whole).status_code for _ in range(2)] == [303, 303]
+    assert len(history(id)) == 3
 
 
 def test_one_more_item_and_changing_again_keep_what_was_entered(dpo: SignedIn) -> None:
@@ -193,21 +221,29 @@ def test_a_shorter_duration_says_what_it_makes_due(site: Server, dpo: SignedIn) 
     site.post(site.source(activity=id), statement())
     document = dict(site.container.governance.register.get(id).document)
     shorter = {**document, "retention": {**document["retention"], "active_days": 1}}
-    page = dpo.post(f"/en/dpo/register/{id}/edit", sent(shorter, "preview")).text
+    page = dpo.post(f"/en/dpo/register/{id}/edit", sent(shorter, "preview", 1)).text
     assert "The duration gets shorter: 0 traces would be due." in page
     longer = {**document, "retention": {**document["retention"], "active_days": 800}}
-    assert "gets shorter" not in dpo.post(f"/en/dpo/register/{id}/edit", sent(longer, "preview")).text
+    assert "gets shorter" not in dpo.post(f"/en/dpo/register/{id}/edit", sent(longer, "preview", 1)).text
 
 
 def test_a_button_pressed_many_times_adds_one_version(site: Server, dpo: SignedIn) -> None:
     document, token = example(), dpo.form_token()
     fields = sent(document, "save")
-    threads = [threading.Thread(target=lambda: dpo.post("/en/dpo/register/new", fields, token=token)) for _ in range(6)]
+    answers: list[int] = []
+    threads = [
+        threading.Thread(
+            target=lambda: answers.append(dpo.post("/en/dpo/register/new", fields, token=token).status_code)
+        )
+        for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert answers == [303] * 6
     assert len(site.container.governance.register.history(document["id"])) == 1
+    assert dpo.post("/en/dpo/register/new", {**fields, "once": ""}, token=token).status_code == 403
 
 
 def test_an_entry_ends_with_a_certificate(site: Server, dpo: SignedIn) -> None:

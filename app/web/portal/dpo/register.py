@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from flask import Response
 
-from app.core import clock, contracts
+from app.core import clock, contracts, given
 from app.core.errors import BadRequest, Fault, NotFound, RegisterInvalid, SillageError
 from app.core.given import DAY
 from app.governance.register.service import ProcessingActivity, Register, version_on
@@ -92,7 +92,8 @@ class RegisterPages:
 
     def edit(self, asked: PageRequest, id: str) -> Response:
         """The form of an entry, filled with the version that was added last."""
-        return self._shown(asked, id, self._versions(id)[-1].document)
+        latest = self._versions(id)[-1]
+        return self._shown(asked, id, latest.document, base=latest.version)
 
     def change(self, asked: PageRequest, id: str) -> Response:
         """Preview a new version of an entry, or add it."""
@@ -101,37 +102,42 @@ class RegisterPages:
     def _taken(self, asked: PageRequest, id: str | None) -> Response:
         versions = () if id is None else self._versions(id)
         form = asked.form
+        base = 0 if id is None else _version(form.text("base"))
         document = self._form.document(form)
         if id is not None:
             document = {"id": id, **{name: value for name, value in document.items() if name != "id"}}
         step = form.text("step")
         if step.startswith("add:"):
-            return self._shown(asked, id, document, more=step.removeprefix("add:"))
+            return self._shown(asked, id, document, base=base, more=step.removeprefix("add:"))
         if step == "again":
-            return self._shown(asked, id, document)
+            return self._shown(asked, id, document, base=base)
         content = orjson.dumps(document)
         try:
-            if id is None and self._register.history(str(document.get("id", ""))):
-                # A version of another entry, though nobody has looked at that one.
-                taken = Fault("/id", "taken", "GDPR art. 30", "is the name of another entry")
-                raise RegisterInvalid("There is an entry of this name.", faults=[taken])
-            draft = self._register.draft(content)
             if step == "save":
-                added = self._register.add(content, actor=asked.actor)
+                with asked.once() as first:
+                    if not first:
+                        return asked.see("dpo_register")
+                    added = self._register.add(content, actor=asked.actor, base=base)
                 return asked.see("dpo_register_entry", id=added.id)
+            draft = self._register.draft(content, base=base)
         except RegisterInvalid as problem:
-            return self._shown(asked, id, document, problem.faults, status=422, problem=problem)
-        latest = versions[-1] if versions else None
+            if id is not None and any(each.rule == "base" for each in problem.faults):
+                # What was entered is kept: the preview tells then how it differs from the version added meanwhile.
+                latest = self._versions(id)[-1]
+                return self._shown(asked, id, document, base=latest.version, status=422, wrong="moved")
+            return self._shown(asked, id, document, problem.faults, base=base, status=422, wrong="invalid")
+        last = versions[-1] if versions else None
         return self._desk.render(
             asked,
             "register_preview.html",
             "dpo_register",
             id=id,
+            base=base,
             draft=draft,
-            latest=latest,
+            latest=last,
             changes=[
                 (_words(pointer), before, after)
-                for pointer, before, after in differences(latest.document if latest else {}, document)
+                for pointer, before, after in differences(last.document if last else {}, document)
             ],
             fields=_fields(document),
             effect=self._retention.effect(draft, clock.now_us()),
@@ -145,9 +151,10 @@ class RegisterPages:
         document: Mapping[str, Any],
         faults: Sequence[Fault] = (),
         *,
+        base: int = 0,
         more: str = "",
         status: int = 200,
-        problem: SillageError | None = None,
+        wrong: str = "",
     ) -> Response:
         return self._desk.render(
             asked,
@@ -155,8 +162,9 @@ class RegisterPages:
             "dpo_register",
             status=status,
             id=id,
+            base=base,
             nodes=self._form.nodes(document, faults, more),
-            wrong=problem is not None,
+            wrong=wrong,
             beyond=self._form.beyond(faults),
         )
 
@@ -212,6 +220,14 @@ class RegisterPages:
             faults=faults or {},
             problem=problem,
         )
+
+
+def _version(text: str) -> int:
+    """The version that a form was made from; one that there never is for what says none."""
+    try:
+        return given.number(text)
+    except ValueError:
+        return -1
 
 
 def _words(pointer: str) -> list[str | int]:
