@@ -21,7 +21,7 @@ MULTIPART: Final = "multipart/form-data"
 _MAX_BOUNDARY: Final = 200
 MAX_BYTES: Final = 256 * 1024
 """Of a form, as sent."""
-MAX_FIELDS: Final = 500
+MAX_FIELDS: Final = 5_000
 TOKEN: Final = "token"  # noqa: S105 # the name of a field
 """Name of the field that shows a form to be of the session that sends it."""
 
@@ -31,6 +31,7 @@ class Form:
 
     def __init__(self, fields: Sequence[tuple[str, str]] = (), files: Mapping[str, bytes] | None = None) -> None:
         self._fields = tuple(fields)
+        self._first = dict(reversed(self._fields))
         self._files = dict(files or {})
 
     def file(self, name: str) -> bytes:
@@ -39,11 +40,11 @@ class Form:
 
     def text(self, name: str) -> str:
         """The first text of a field, without blanks around it; empty without one."""
-        return next((value.strip() for field, value in self._fields if field == name), "")
+        return self._first.get(name, "").strip()
 
     def secret(self, name: str) -> str:
         """The first text of a field as it was typed, blanks around it too: a password."""
-        return next((value for field, value in self._fields if field == name), "")
+        return self._first.get(name, "")
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Every text of a field that may come several times (boxes that are ticked), without empty ones."""
@@ -51,7 +52,7 @@ class Form:
 
     def all(self) -> Mapping[str, str]:
         """The first text of each field, but for the token: what a form is shown again with."""
-        return {name: value for name, value in reversed(self._fields) if name != TOKEN}
+        return {name: value for name, value in self._first.items() if name != TOKEN}
 
 
 def read(limit: int = MAX_BYTES, *, files: bool = False) -> Form:

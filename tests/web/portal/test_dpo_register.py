@@ -17,7 +17,7 @@ from app.core import contracts
 from app.core.errors import Fault
 from app.governance.audit.log import ACTIVITY_ADDED
 from app.web.portal.dpo.register import _fields
-from app.web.portal.dpo.schema_form import MAX_ITEMS, Node, SchemaForm, differences
+from app.web.portal.dpo.schema_form import Node, SchemaForm, differences
 from app.web.portal.forms import Form
 from tests.places import ROOT
 from tests.served import Server, serving, statement
@@ -87,11 +87,15 @@ def test_lists_have_an_empty_item_and_lose_those_that_are_left_empty() -> None:
     one = {"purposes": [{"fr": "a", "en": "b"}]}
     (purposes,) = (node for node in SCHEMA.nodes(one, more="/purposes") if node.name == "purposes")
     assert [child.number for child in purposes.children] == [1, 2, 3]
-    fields = [("/purposes/0/fr", ""), ("/purposes/1/fr", "c"), (f"/purposes/{MAX_ITEMS}/fr", "beyond")]
-    assert SCHEMA.document(Form(fields))["purposes"] == [{"fr": "c"}]
-    many = {"purposes": [{"fr": "a", "en": "b"}] * 100}
+    fields = [("/purposes/10/fr", "d"), ("/purposes/0/fr", ""), ("/purposes/1/fr", "c"), ("/purposes/2/x", "e")]
+    places = ("x", "-1", "01", "\u0661", "9" * 100, "")
+    hostile = [(f"/purposes/{place}/fr", "hostile") for place in places]
+    assert SCHEMA.document(Form([*fields, *hostile]))["purposes"] == [{"fr": "c"}, {"fr": "d"}]
+    many = {"purposes": [{"fr": f"a{place}", "en": "b"} for place in range(100)]}
     (purposes,) = (node for node in SCHEMA.nodes(many) if node.name == "purposes")
-    assert len(purposes.children) == MAX_ITEMS
+    assert len(purposes.children) == 101
+    pairs = [(node.pointer, node.value) for node in leaves(SCHEMA.nodes(many))]
+    assert SCHEMA.document(Form(pairs))["purposes"] == many["purposes"]
 
 
 def test_a_fault_stands_at_its_field_and_what_has_none_is_told_apart() -> None:
@@ -202,6 +206,18 @@ def test_one_more_item_and_changing_again_keep_what_was_entered(dpo: SignedIn) -
     assert f'name="/purposes/{count + 1}/fr"' in page and document["purposes"][0]["fr"] in page
     page = unescape(dpo.post("/en/dpo/register/new", sent(document, "again")).text)
     assert document["security"]["fr"] in page and "nothing was added" not in page
+
+
+def test_a_long_entry_keeps_all_its_items(site: Server, dpo: SignedIn) -> None:
+    lists = {
+        name: [{"fr": f"{name} {place}", "en": f"{name} {place}"} for place in range(150)]
+        for name in ("purposes", "data_categories", "recipients")
+    }
+    id = added(dpo, minors=False, **lists)
+    page = dpo.get(f"/en/dpo/register/{id}/edit").text
+    assert all(f'name="/{name}/150/fr"' in page for name in lists)
+    document = site.container.governance.register.history(id)[-1].document
+    assert {name: document[name] for name in lists} == lists
 
 
 def test_hostile_words_stay_words(site: Server, dpo: SignedIn) -> None:

@@ -17,8 +17,7 @@ from app.web.portal.forms import Form
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}")
 _LONG: Final = 1_000
 """A text that may have more characters than this gets several lines."""
-MAX_ITEMS: Final = 30
-"""Of a list in a form."""
+_PLACE: Final = re.compile(r"(?:0|[1-9][0-9]{0,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ class SchemaForm:
             return Node(pointer, name, kind, help, required=required, children=children, faults=faults, number=number)
         if kind == "list":
             items = list(value) if isinstance(value, list) else []
-            count = min(len(items) + 1 + (more == pointer), MAX_ITEMS)
+            count = len(items) + 1 + (more == pointer)
             children = [
                 self._node(
                     schema["items"],
@@ -153,7 +152,7 @@ class SchemaForm:
             # An object that is required is there with what it has, so that what is missing is told field by field.
             return found or None
         if kind == "list":
-            items = [self._read(schema["items"], f"{pointer}/{place}", form) for place in range(MAX_ITEMS)]
+            items = [self._read(schema["items"], f"{pointer}/{place}", form) for place in _places(form, pointer)]
             return [item for item in items if item is not None]
         text = form.text(pointer)
         if not text:
@@ -199,6 +198,13 @@ def differences(before: Any, after: Any, pointer: str = "") -> list[tuple[str, A
     if after is None and isinstance(before, Mapping | list):
         return differences(before, type(before)(), pointer)
     return [] if before == after else [(pointer, before, after)]
+
+
+def _places(form: Form, pointer: str) -> list[int]:
+    """The places of a list that a form has fields for."""
+    start = f"{pointer}/"
+    found = {name[len(start) :].partition("/")[0] for name in form.all() if name.startswith(start)}
+    return sorted(int(place) for place in found if _PLACE.fullmatch(place))
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
