@@ -76,7 +76,7 @@ def asked(dpo: SignedIn, source: str, **fields: str) -> dict[str, str]:
 
 
 def plan_of(page: requests.Response) -> str:
-    """What the form says of the plan that its page shows."""
+    """The bounds in the form of a page that shows a plan."""
     found = re.search(r'name="planned" value="([0-9-]+)"', page.text)
     assert found is not None
     return found[1]

@@ -301,7 +301,7 @@ def _planned(since: int, until: int | None, counted: int) -> str:
 
 
 def _counted(planned: str) -> int:
-    """When a plan was counted; 0 for what is no plan."""
+    """The instant at which a plan was counted; 0 for what is no plan."""
     try:
         return given.number(planned.rpartition("-")[2])
     except ValueError:
