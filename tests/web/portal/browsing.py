@@ -30,17 +30,16 @@ class View(NamedTuple):
     width: int
 
 
-VIEWS = [
-    View("fr", "light", 1280),
-    View("en", "dark", 320),
-    *(
-        pytest.param(View(language, scheme, width), marks=pytest.mark.long)
-        for language in ("fr", "en")
-        for scheme in ("light", "dark")
-        for width in (320, 768, 1280)
-        if (language, scheme, width) not in {("fr", "light", 1280), ("en", "dark", 320)}
-    ),
-]
+QUICK = (View("fr", "light", 1280), View("en", "dark", 320))
+"""Views of the short run."""
+EVERY = tuple(
+    View(language, scheme, width)
+    for language in ("fr", "en")
+    for scheme in ("light", "dark")
+    for width in (320, 768, 1280)
+)
+"""Views of the long run."""
+VIEWS = [*QUICK, *(pytest.param(view, marks=pytest.mark.long) for view in EVERY if view not in QUICK)]
 
 NEEDED = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
 
