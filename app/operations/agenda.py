@@ -6,7 +6,7 @@ is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -18,8 +18,8 @@ from app.access.store import SourceRepository
 from app.core.clock import Now
 from app.governance.audit.log import AUDIT_CHECKPOINT, AUDIT_READ, MINORS_DATA
 from app.governance.audit.store import AuditRepository
-from app.governance.register.service import Register
-from app.operations.measures import Measures
+from app.governance.register.service import ProcessingActivity, Register
+from app.operations.measures import Measured, Measures
 from app.people.erasure.store import ErasureRepository
 from app.people.requests.service import DataSubjectRequests
 from app.people.requests.steps import OPEN
@@ -86,6 +86,13 @@ class Tonight(NamedTuple):
     backup: datetime | None
 
 
+class Day(NamedTuple):
+    """The tasks that wait, the most urgent first; and what was done last night."""
+
+    tasks: Sequence[Task]
+    tonight: Tonight
+
+
 class Agenda:
     """The agenda. Safe to share between threads."""
 
@@ -94,6 +101,7 @@ class Agenda:
         *,
         requests: DataSubjectRequests,
         register: Register,
+        ended: Callable[[], Collection[str]],
         sources: SourceRepository,
         erasures: ErasureRepository,
         measures: Measures,
@@ -102,9 +110,10 @@ class Agenda:
         now: Now,
         zone: ZoneInfo,
     ) -> None:
-        """Nothing is read yet; ``zone``: where days begin."""
+        """Nothing is read yet; ``ended``: ids of the entries that have ended; ``zone``: where days begin."""
         self._requests = requests
         self._register = register
+        self._ended = ended
         self._sources = sources
         self._erasures = erasures
         self._measures = measures
@@ -113,24 +122,25 @@ class Agenda:
         self._now = now
         self._zone = zone
 
-    def tasks(self) -> Sequence[Task]:
-        """The tasks that wait, the most urgent first."""
+    def read(self) -> Day:
+        """The agenda of today."""
         now = self._now()
         today = now.astimezone(self._zone).date()
+        measured, entries = self._measures.read(), self._register.list()
         found = [
             *self._of_requests(today),
-            *self._of_register(today),
-            *self._of_retention(),
+            *self._of_register(entries, today),
+            *self._of_retention(measured),
             *self._of_erasures(now, today),
-            *self._of_minors(now),
+            *self._of_minors(entries, now),
             *self._of_keys(now, today),
         ]
-        return sorted(found, key=lambda task: (task.group, task.days, task.kind, task.subject))
+        tasks = sorted(found, key=lambda task: (task.group, task.days, task.kind, task.subject))
+        return Day(tasks, self._tonight(measured))
 
-    def tonight(self) -> Tonight:
-        """The last run of each thing that keeps the store in order."""
+    def _tonight(self, measured: Measured) -> Tonight:
         states = {state.name: state for state in self._jobs.states()}
-        backup = self._measures.read().backup
+        backup = measured.backup
         return Tonight(
             states.get("retention"),
             self._last(AUDIT_READ, VERIFIED_BY),
@@ -144,12 +154,13 @@ class Agenda:
             kind = "identity" if one.status == OPEN else "request"
             yield Task(kind, _group(days), one.due, days, one.id, label=one.kind)
 
-    def _of_register(self, today: date) -> Iterator[Task]:
-        late = {entry.id for entry in self._register.overdue_reviews()}
-        planned = self._register.planned()
-        replaced = {entry.id for entry in planned}
-        for entry in self._register.list():
-            if entry.review_by is None or (entry.id in replaced and entry.id not in late):
+    def _of_register(self, entries: Sequence[ProcessingActivity], today: date) -> Iterator[Task]:
+        ended = self._ended()
+        planned = [entry for entry in self._register.planned() if entry.id not in ended]
+        # A version to come takes the place of the one that is to be looked at; of what has ended nothing waits.
+        passed = {*ended, *(entry.id for entry in planned)}
+        for entry in entries:
+            if entry.review_by is None or entry.id in passed:
                 continue
             days = (entry.review_by - today).days
             if timedelta(days=days) <= REVIEW_SOON:
@@ -159,8 +170,8 @@ class Agenda:
             if timedelta(days=days) <= REVIEW_SOON:
                 yield Task("entry", _group(days), entry.in_force_from, days, entry.id)
 
-    def _of_retention(self) -> Iterator[Task]:
-        counted = self._measures.read().retention
+    def _of_retention(self, measured: Measured) -> Iterator[Task]:
+        counted = measured.retention
         if counted is not None and counted.overdue:
             yield Task("retention", Group.LATE, self._day(counted.at), number=counted.overdue)
 
@@ -170,8 +181,8 @@ class Agenda:
             day = slow[0].astimezone(self._zone).date()
             yield Task("erasure", Group.LATE, day, (day - today).days, number=len(slow))
 
-    def _of_minors(self, now: datetime) -> Iterator[Task]:
-        concerned = {entry.id for entry in self._register.list() if entry.minors}
+    def _of_minors(self, entries: Sequence[ProcessingActivity], now: datetime) -> Iterator[Task]:
+        concerned = {entry.id for entry in entries if entry.minors}
         sources = {source.id: source for source in self._sources.list() if source.closed is None}
         for source in sources.values():
             if source.activity in concerned and source.minors != PSEUDONYMISE and not source.minors_reason:

@@ -179,6 +179,7 @@ class OperationServices(FeatureServices):
         return Agenda(
             requests=self._people.requests,
             register=self._governance.register,
+            ended=self._retention.contracts.ended_now,
             sources=self._access.sources_repository,
             erasures=self._people.erasure_repository,
             measures=Measures(store),

@@ -145,8 +145,11 @@ class Contracts:
 
     def ended(self, activity: str) -> bool:
         """True if an entry of the register has ended."""
-        day = self._repository.ends().get(activity)
-        return day is not None and self.has_come(date.fromisoformat(day))
+        return activity in self.ended_now()
+
+    def ended_now(self) -> set[str]:
+        """The ids of the entries of the register that have ended."""
+        return {id for id, day in self._repository.ends().items() if self.has_come(date.fromisoformat(day))}
 
     def has_come(self, day: date) -> bool:
         """True if a day has begun, in the organisation's time zone."""

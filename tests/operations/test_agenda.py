@@ -7,14 +7,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
+import pytest
 
 from app.access.store import StoredCredential
 from app.core import clock
 from app.governance.audit.log import AUDIT_CHECKPOINT, AUDIT_READ, MINORS_DATA
 from app.governance.audit.store import AuditRepository
+from app.governance.register.service import Register
 from app.operations.agenda import Agenda, Group, grouped
 from app.operations.measures import BackupMade, Measures, RetentionCounted
 from app.people.finding.finder import data_subject_of
+from app.retention.contracts import Contracts
 from app.wiring.container import Container
 from tests.people.people import container
 from tests.served import ACTIVITY
@@ -30,6 +33,7 @@ def of(container: Container, now: datetime | None = None) -> dict[str, list[Any]
     agenda = Agenda(
         requests=container.people.requests,
         register=container.governance.register,
+        ended=container.retention.contracts.ended_now,
         sources=container.access.sources_repository,
         erasures=container.people.erasure_repository,
         measures=Measures(store),
@@ -39,7 +43,7 @@ def of(container: Container, now: datetime | None = None) -> dict[str, list[Any]
         zone=ZoneInfo("Europe/Paris"),
     )
     found: dict[str, list[Any]] = {}
-    for task in agenda.tasks():
+    for task in agenda.read().tasks:
         found.setdefault(task.kind, []).append(task)
     return found
 
@@ -54,7 +58,7 @@ def day(offset: int) -> str:
 
 def test_nothing_waits_in_a_new_store(container: Container) -> None:
     assert of(container) == {}
-    tonight = container.operations.agenda.tonight()
+    tonight = container.operations.agenda.read().tonight
     assert (tonight.verified, tonight.checkpoint, tonight.backup) == (None, None, None)
 
 
@@ -88,6 +92,35 @@ def test_reviews_and_entries_to_come(container: Container) -> None:
         ("later", Group.LATER),
     ]
     assert [(task.subject, task.group) for task in found["entry"]] == [("coming", Group.WEEK)]
+
+
+def test_an_entry_that_has_ended_waits_for_nothing(container: Container) -> None:
+    entry(container, "over", in_force_from="2020-01-01", review_by=day(-1))
+    entry(container, "last-days", in_force_from="2020-01-01", review_by=day(-1))
+    entry(container, "renewed", in_force_from="2020-01-01", review_by=day(-1))
+    entry(container, "renewed", in_force_from=day(3))
+    ends, said = container.retention.contracts, {"word": "head", "reason": "contract ended", "actor": "cli:test"}
+    ends.end("over", date.today(), **said)
+    ends.end("last-days", date.today() + timedelta(days=9), **said)
+    assert ends.ended_now() == {"over"}
+    found = of(container)
+    assert [task.subject for task in found["review"]] == ["last-days"]
+    assert [task.subject for task in found["entry"]] == ["renewed"]
+    ends.end("renewed", date.today(), **said)
+    assert "entry" not in of(container)
+
+
+def test_each_part_of_the_store_is_read_once(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(of: type, name: str) -> None:
+        real = getattr(of, name)
+        monkeypatch.setattr(of, name, lambda self, *given: read.append(name) or real(self, *given))
+
+    for of_what, name in ((Register, "list"), (Register, "planned"), (Measures, "read"), (Contracts, "ended_now")):
+        counted(of_what, name)
+    container.operations.agenda.read()
+    assert sorted(read) == ["ended_now", "list", "planned", "read"]
 
 
 def test_what_retention_left_and_erasures_that_do_not_end(container: Container) -> None:
@@ -138,11 +171,11 @@ def test_what_was_done_last(container: Container) -> None:
     audit.append(AUDIT_READ, "u-somebody", {})
     audit.append(AUDIT_CHECKPOINT, "job:checkpoint", {})
     Measures(container.platform.store).note_backup(BackupMade(1_000_000, 1))
-    tonight = container.operations.agenda.tonight()
+    tonight = container.operations.agenda.read().tonight
     assert tonight.verified is None and tonight.checkpoint is not None
     assert tonight.backup == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     audit.append(AUDIT_READ, "cli:audit verify", {})
-    assert container.operations.agenda.tonight().verified is not None
+    assert container.operations.agenda.read().tonight.verified is not None
 
 
 def test_groups_are_all_there() -> None:

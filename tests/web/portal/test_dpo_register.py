@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,8 @@ from app.access.roles import Role
 from app.core import contracts
 from app.core.errors import Fault
 from app.governance.audit.log import ACTIVITY_ADDED
-from app.web.portal.dpo.register import _fields
+from app.retention.certificate_store import CertificateRepository
+from app.web.portal.dpo.register import RegisterPages, _fields
 from app.web.portal.dpo.schema_form import Node, SchemaForm, differences
 from app.web.portal.forms import Form
 from tests.places import ROOT
@@ -287,6 +289,23 @@ def test_an_entry_ends_with_a_certificate(site: Server, dpo: SignedIn) -> None:
     for act in acts:
         assert "Le recteur" in dpo.get(f"/fr/dpo/certificates/{act.id}").text
         assert dpo.get(f"/fr/dpo/certificates/{act.id}/file").content == act.document
+
+
+def test_the_list_asks_once_for_all_ends(site: Server, dpo: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    governance, retention = site.container.governance, site.container.retention
+    asked: list[int] = []
+    real = CertificateRepository.ends
+    monkeypatch.setattr(CertificateRepository, "ends", lambda self: asked.append(1) or real(self))
+    added(dpo)
+    pages = RegisterPages(
+        SimpleNamespace(render=lambda *_, **content: content),
+        governance.register,
+        retention.service,
+        retention.contracts,
+        retention.certificates,
+    )
+    shown = pages.register(None)
+    assert len(shown["entries"]) > 1 and asked == [1]
 
 
 @pytest.mark.parametrize("id", ["nothing", "x" * 300, "..%2F", "%3Cscript%3E"])

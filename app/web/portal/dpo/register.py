@@ -51,15 +51,14 @@ class RegisterPages:
 
     def register(self, asked: PageRequest) -> Response:
         """The entries in force, and those to come."""
-        entries = self._register.list()
         return self._desk.render(
             asked,
             "register.html",
             "dpo_register",
-            entries=entries,
+            entries=self._register.list(),
             planned=self._register.planned(),
             overdue={entry.id for entry in self._register.overdue_reviews()},
-            ended={entry.id for entry in entries if self._contracts.ended(entry.id)},
+            ended=self._contracts.ended_now(),
         )
 
     def entry(self, asked: PageRequest, id: str) -> Response:

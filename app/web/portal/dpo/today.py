@@ -25,14 +25,14 @@ class TodayPages:
 
     def today(self, asked: PageRequest) -> Response:
         """The tasks that wait, and what was done last night. Nobody is named: no purpose is asked for."""
-        tasks = self._agenda.tasks()
-        open_requests = Counter(task.label for task in tasks if task.kind in {"request", "identity"})
+        day = self._agenda.read()
+        open_requests = Counter(task.label for task in day.tasks if task.kind in {"request", "identity"})
         return self._desk.render(
             asked,
             "today.html",
             "dpo",
-            groups=grouped(tasks),
+            groups=grouped(day.tasks),
             Group=Group,
-            tonight=self._agenda.tonight(),
+            tonight=day.tonight,
             open_requests=open_requests,
         )
