@@ -49,6 +49,17 @@ _CREDENTIAL = "sk-"
 _CLOCK_MARGIN_US = 5 * 60 * 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of the actors of audit entries. ``known``: those of credentials, by id."""
+
+    known: Mapping[str, str]
+
+    def __call__(self, actor: str) -> str:
+        """The label of one; one that is no credential is called as it is."""
+        return self.known.get(actor, UNKNOWN if actor.startswith(_CREDENTIAL) else actor)
+
+
 class Recipient(NamedTuple):
     """The readings of one recipient in one way, for one purpose.
 
@@ -236,13 +247,14 @@ class Recipients:
         sources = {self._keys.named(kinds.SOURCE, source.id): source.id for source in self._sources.list()}
         return Trail(tokens, sources, documents)
 
-    def labels(self) -> Callable[[str], str]:
-        """The labels of the actors of audit entries; one that is no credential is called as it is."""
-        called = names(
-            [(one.id, one.source, one.label or ", ".join(one.scopes)) for one in self._sources.credentials()],
-            {source.id: source.name for source in self._sources.list()},
+    def labels(self) -> Labels:
+        """The labels of the actors of audit entries."""
+        return Labels(
+            names(
+                [(one.id, one.source, one.label or ", ".join(one.scopes)) for one in self._sources.credentials()],
+                {source.id: source.name for source in self._sources.list()},
+            )
         )
-        return lambda actor: called.get(actor, UNKNOWN if actor.startswith(_CREDENTIAL) else actor)
 
     def received(
         self, trail: Trail, progress: Callable[[int], None] = lambda _: None, *, at_most: int | None = None

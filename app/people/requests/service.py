@@ -273,6 +273,10 @@ class DataSubjectRequests:
             for row in self._repository.list(statuses, until, limit)
         ]
 
+    def waiting(self) -> int:
+        """The number of requests that wait for an answer."""
+        return self._repository.count(request_steps.PENDING)
+
     def standing(self) -> Standing:
         """The numbers of requests that wait, are due soon, are late."""
         today = self._today()

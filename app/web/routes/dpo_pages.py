@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.core import clock
 from app.web.portal.dpo.audit import AuditPages
 from app.web.portal.dpo.desk import Desk
-from app.web.portal.dpo.recipients import RecipientPages, actors
+from app.web.portal.dpo.recipients import RecipientPages
 from app.web.portal.dpo.register import RegisterPages
 from app.web.portal.dpo.requests import RequestPages
 from app.web.portal.dpo.retention import RetentionPages
@@ -19,9 +19,9 @@ def add(container: Needs, signed: SignedPages) -> None:
     """Register them."""
     access, governance, people, platform = container.access, container.governance, container.people, container.platform
     operations, retention = container.operations, container.retention
-    sources, users = access.sources_repository, access.users
+    sources = access.sources_repository
     pages = UnboundedPages(signed)
-    desk = Desk(people.requests, users, people.recipients.labels)
+    desk = Desk(people.requests, access.users, people.recipients.labels)
     TodayPages(desk, operations.agenda).add_to(pages)
     RequestPages(desk, people.requests, people.request_acts, platform.today).add_to(pages)
     RegisterPages(desk, governance.register, retention.service, retention.contracts, retention.certificates).add_to(
@@ -40,7 +40,6 @@ def add(container: Needs, signed: SignedPages) -> None:
     AuditPages(
         desk,
         people.audit_search,
-        lambda: actors(sources, users, people.recipients.labels()),
         governance.audit.spools.behind,
         platform.today,
         platform.zone,

@@ -206,6 +206,7 @@ def test_the_most_urgent_come_first_and_those_due_soon_alone_if_asked(office: Of
     assert [one.id for one in office.requests.list(due_within=6)] == [ids[1], ids[3]]
     assert [one.id for one in office.requests.list(["refused"])] == [answered]
     assert office.requests.standing() == Standing(pending=4, due_soon=2, overdue=1, answered_late=1)
+    assert office.requests.waiting() == 4
 
 
 def test_an_answered_request_goes_when_it_is_old_and_one_that_waits_stays(

@@ -72,15 +72,13 @@ class AuditPages:
         self,
         desk: Desk,
         search: AuditSearch,
-        actors: Callable[[], Sequence[tuple[str, str]]],
         behind: Callable[[], Sequence[Behind]],
         today: Today,
         zone: ZoneInfo,
     ) -> None:
-        """``actors``: ids and names of those who may have read; ``behind``: hosts whose readings are not all here."""
+        """``behind``: hosts whose readings are not all here."""
         self._desk = desk
         self._search = search
-        self._actors = actors
         self._behind = behind
         self._today = today
         self._zone = zone
@@ -149,6 +147,7 @@ class AuditPages:
         status: int = 200,
         **found: Any,
     ) -> Response:
+        called = self._desk.called()
         content = {"page": None, "further": False, "about_person": False, "behind": (), **found}
         return self._desk.render(
             asked,
@@ -160,8 +159,8 @@ class AuditPages:
             accounts=ACCOUNTS,
             groups=tuple(GROUPS),
             kinds=sorted(KINDS),
-            actors=self._actors(),
-            called=self._desk.called(),
+            actors=called.listed(),
+            called=called,
             **content,
         )
 

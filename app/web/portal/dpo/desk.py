@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 from flask import Response
 
 from app.access.roles import Role
-from app.access.users.service import User
+from app.access.users.service import Users
 from app.core.errors import SillageError
-from app.people.requests.service import Standing
+from app.people.access_package.recipients import Labels
+from app.people.requests.service import DataSubjectRequests
 from app.web.portal.frame import moment_of
 from app.web.portal.signed_pages import PageRequest
 
 ROLES = (Role.DPO,)
 
 
-class PendingRequests(Protocol):
-    """The data-subject requests, as far as the navigation tells of them."""
+class Names:
+    """The names of actors of entries: of persons theirs, of credentials their label, of others what the log has."""
 
-    def standing(self) -> Standing:
-        """The numbers of those that wait."""
+    def __init__(self, people: Mapping[str, str], labels: Labels) -> None:
+        """``people``: names by the id of the account."""
+        self._people = people
+        self._labels = labels
 
+    def __call__(self, actor: str) -> str:
+        """The name of one."""
+        return self._people.get(actor) or self._labels(actor)
 
-class Accounts(Protocol):
-    """The accounts of persons who sign in."""
-
-    def list(self) -> Sequence[User]:
-        """Every one."""
+    def listed(self) -> list[tuple[str, str]]:
+        """Those who may have read: ids and names, by name."""
+        return sorted({**self._labels.known, **self._people}.items(), key=lambda one: one[1].lower())
 
 
 class Desk:
     """Renders pages of the data protection officer."""
 
-    def __init__(
-        self, requests: PendingRequests, accounts: Accounts, labels: Callable[[], Callable[[str], str]]
-    ) -> None:
+    def __init__(self, requests: DataSubjectRequests, accounts: Users, labels: Callable[[], Labels]) -> None:
         """``labels`` says what credentials are called."""
         self._requests = requests
         self._accounts = accounts
@@ -45,7 +47,7 @@ class Desk:
 
     def render(self, asked: PageRequest, template: str, current: str, *, status: int = 200, **content: Any) -> Response:
         """A page; arguments as of ``PageRequest.render``."""
-        counts = {"dpo_requests": self._requests.standing().pending}
+        counts = {"dpo_requests": self._requests.waiting()}
         return asked.render(
             f"dpo/{template}",
             current,
@@ -56,11 +58,9 @@ class Desk:
             **{"problem": None, **content},
         )
 
-    def called(self) -> Callable[[str], str]:
-        """The names of actors of entries: of persons theirs, of credentials their label, of others what the log has."""
-        people = {user.id: user.name for user in self._accounts.list()}
-        label = self._labels()
-        return lambda actor: people.get(actor) or label(actor)
+    def called(self) -> Names:
+        """The names of actors of entries."""
+        return Names({user.id: user.name for user in self._accounts.list()}, self._labels())
 
 
 def status_of(problem: SillageError) -> int:

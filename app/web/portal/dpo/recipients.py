@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from app.operations.figures import Figures, YearFigures
 from app.people.access_package.recipients import Disclosures
 from app.people.audit_search import AuditSearch, Wanted
 from app.web.portal.charts import written_csv
-from app.web.portal.dpo.desk import ROLES, Accounts, Desk
+from app.web.portal.dpo.desk import ROLES, Desk
 from app.web.portal.dpo.who import ACCOUNTS, said
 from app.web.portal.files import csv_answer
 from app.web.portal.signed_pages import N_, PageRequest
@@ -154,10 +154,3 @@ class RecipientPages:
 _COLUMNS: Final = (
     *("year", "what", "kind", "opened", "done", "refused", "extended", "late", "median_days", "waiting", "overdue"),
 )
-
-
-def actors(sources: SourceRepository, accounts: Accounts, label: Callable[[str], str]) -> list[tuple[str, str]]:
-    """Those who may have read: persons by their name, keys by their label; ids and names, by name."""
-    people = [(user.id, user.name) for user in accounts.list()]
-    keys = [(key.id, label(key.id)) for key in sources.credentials()]
-    return sorted((*people, *keys), key=lambda one: one[1].lower())
