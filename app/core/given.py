@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from marshmallow import fields
@@ -53,6 +53,22 @@ def day(text: str) -> date:
     if DAY.fullmatch(text) is None:
         raise ValueError("no day")
     return date.fromisoformat(text)
+
+
+def bound_of_day(text: str, zone: tzinfo, *, end: bool = False) -> int:
+    """The instant at which a day begins in a time zone, in microseconds since 1970 UTC; with ``end``, the next day.
+
+    Raises:
+        ValueError: it is none, or bounds nothing that can be told: before 1970, or after the last day of the calendar.
+    """
+    try:
+        begins = day(text) + timedelta(days=end)
+    except OverflowError:
+        raise ValueError("no day that ends") from None
+    found = round(datetime(begins.year, begins.month, begins.day, tzinfo=zone).timestamp()) * 1_000_000
+    if found < 0:
+        raise ValueError("before 1970")
+    return found
 
 
 def instant(text: str, *, without_zone: bool = False) -> datetime:

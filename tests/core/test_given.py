@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 import pytest
@@ -35,8 +36,9 @@ def test_what_is_no_fraction_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", NO_DAYS)
 def test_what_is_no_day_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        given.day(text)
+    for read in (given.day, lambda text: given.bound_of_day(text, UTC)):
+        with pytest.raises(ValueError, match=r"."):
+            read(text)
     with pytest.raises(ValueError, match=r"."):
         given.instant(f"{text}T00:00:00Z")
 
@@ -55,6 +57,26 @@ def test_an_instant_says_its_offset_or_is_of_utc_where_that_is_documented() -> N
     with pytest.raises(ValueError, match=r"."):
         given.instant("2026-11-20T08:00:00")
     assert given.instant("2026-11-20T08:00:00", without_zone=True) == datetime(2026, 11, 20, 8, tzinfo=UTC)
+
+
+def test_a_day_begins_and_ends_where_somebody_is() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    for text in ("2026-03-29", "2026-10-25", "2026-11-20"):
+        begins, ends = (given.bound_of_day(text, paris, end=end) for end in (False, True))
+        moment = datetime.fromtimestamp(begins / 1_000_000, paris)
+        assert moment.isoformat().startswith(f"{text}T00:00:00")
+        assert datetime.fromtimestamp(ends / 1_000_000, paris).date() - moment.date() == timedelta(days=1)
+    assert given.bound_of_day("1970-01-01", UTC) == 0
+    assert given.bound_of_day("9999-12-31", paris) > 0
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Pacific/Kiritimati"), ZoneInfo("Pacific/Honolulu")], ids=str)
+@pytest.mark.parametrize(
+    ("text", "end"), [("0001-01-01", False), ("0001-01-01", True), ("9999-12-31", True), ("1960-01-01", False)]
+)
+def test_a_day_that_bounds_nothing_is_refused(zone: tzinfo, text: str, end: bool) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        given.bound_of_day(text, zone, end=end)
 
 
 def test_every_body_and_query_of_the_api_is_held_to_them() -> None:

@@ -13,7 +13,7 @@ from app.access.credentials import SECRET_BYTES, Access, NewCredential, Sources
 from app.access.principals import Principal
 from app.access.roles import Role
 from app.access.store import Source, StoredCredential
-from app.core import clock
+from app.core import clock, given
 from app.core.clock import Today
 from app.core.errors import CredentialsRefused, OutsidePerimeter, RegisterInvalid, SillageError
 from app.standards.profiles.document import Profile, Rule, Template
@@ -240,7 +240,7 @@ class ProducerPages:
             )
         last: date | None = None
         try:
-            last = date.fromisoformat(until) if until else None
+            last = given.day(until) if until else None
         except ValueError:
             return self._keys_page(asked, found, fault=N_("The last day is a date, as in 2027-08-31."), status=422)
         try:

@@ -124,6 +124,22 @@ def test_hostile_questions_are_refused_and_stay_text(dpo: SignedIn, field: str) 
     assert dpo.post("/en/dpo/audit", {"cursor": HOSTILE}).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "status"),
+    [
+        ("9999-12-31", "", 200),
+        ("0001-01-01", "", 422),
+        ("", "9999-12-31", 422),
+        ("", "0001-01-01", 422),
+        ("2027-W01-1", "", 422),
+    ],
+)
+def test_the_ends_of_the_calendar_bound_nothing(dpo: SignedIn, since: str, until: str, status: int) -> None:
+    for step in ("", "csv"):
+        answer = dpo.post("/en/dpo/audit", {"since": since, "until": until, "group": "log", "step": step})
+        assert answer.status_code == status
+
+
 def test_hostile_names_of_those_who_read_stay_text(site: Server, dpo: SignedIn) -> None:
     issue = site.container.operations.sources.issue
     key = issue(source=None, label=HOSTILE[:60], scopes=["statements/read"], actor="cli:test")

@@ -275,7 +275,8 @@ def test_an_entry_ends_with_a_certificate(site: Server, dpo: SignedIn) -> None:
     for lacking in ("on", "word", "reason", "sure"):
         page = dpo.post(path, {name: text for name, text in whole.items() if name != lacking})
         assert page.status_code == 422 and f'id="fault-{lacking}"' in page.text
-    assert dpo.post(path, {**whole, "on": "2026-02-31"}).status_code == 422
+    for day in ("2026-02-31", "2027-W01-1"):
+        assert dpo.post(path, {**whole, "on": day}).status_code == 422
     # A certificate names no person.
     assert dpo.post(path, {**whole, "reason": "asked by a@b.example"}).status_code == 400
     assert site.post(credential, statement()).status_code == 200

@@ -225,7 +225,7 @@ def test_faults_are_told_field_by_field_and_nothing_is_opened(site: Server, dpo:
         assert set(re.findall(r'id="fault-(\w+)"', page.text)) == faults, sent
         assert "<script" not in page.text
     once = {"once": fields(dpo.get("/en/dpo/requests/open"))}
-    for day in ("2999-01-01", "1999-01-01", "2026-02-31"):
+    for day in ("2999-01-01", "1999-01-01", "2026-02-31", "0001-01-01", "9999-12-31", "2026-W01-1"):
         sent = {"kind": "access", "mbox": "a@b.example", "received": day, **once}
         assert dpo.post("/en/dpo/requests/open", sent).status_code == 422
     assert site.container.people.requests.standing().pending == before

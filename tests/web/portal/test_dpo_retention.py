@@ -153,6 +153,16 @@ def test_hostile_words_and_what_is_not_there(site: Server, dpo: SignedIn) -> Non
         asked(dpo, source, word=HOSTILE, reason=HOSTILE, first=HOSTILE, last=HOSTILE),
     )
     assert page.status_code == 422 and "<script" not in page.text and "&lt;script&gt;" in page.text
+    path = f"/en/dpo/retention/sources/{source}/delete"
+    for name, day in (
+        ("first", "0001-01-01"),
+        ("last", "0001-01-01"),
+        ("last", "9999-12-31"),
+        ("first", "2027-W01-1"),
+    ):
+        page = dpo.post(path, asked(dpo, source, **{name: day}))
+        assert page.status_code == 422 and f'id="fault-{name}"' in page.text
+    assert dpo.post(path, asked(dpo, source, first="9999-12-31")).status_code == 400
     for path in ("sources/nothing/delete", "sources/%3Cscript%3E/delete"):
         assert dpo.get(f"/en/dpo/retention/{path}").status_code == 404
         assert dpo.post(f"/en/dpo/retention/{path}", {"everything": "yes"}).status_code == 404

@@ -359,7 +359,10 @@ def test_a_revoked_key_is_refused_at_once(site: Server) -> None:
     [
         ({"act": "make", "until": "2020-01-01"}, "avant aujourd’hui"),
         ({"act": "make", "until": "2999-01-01"}, "dans les dix ans"),
+        ({"act": "make", "until": "0001-01-01"}, "avant aujourd’hui"),
+        ({"act": "make", "until": "9999-12-31"}, "dans les dix ans"),
         ({"act": "make", "until": "demain"}, "est une date"),
+        ({"act": "make", "until": "2027-W01-1"}, "est une date"),
         ({"act": "end", "key": "own"}, "dernier jour"),
         ({"act": "burn"}, "Choisissez"),
         ({}, "Choisissez"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from flask import Response
 from app.access.scopes import RIGHTS
 from app.core.clock import Today
 from app.core.errors import BadCursor, BadRequest
-from app.core.given import DAY
+from app.core.given import bound_of_day
 from app.governance.audit import log
 from app.governance.audit.log import KINDS, Behind, readable
 from app.governance.audit.store import Entry
@@ -104,7 +104,7 @@ class AuditPages:
         for name in instants:
             if form.text(name):
                 try:
-                    instants[name] = self._begins(form.text(name), later=name == "until")
+                    instants[name] = bound_of_day(form.text(name), self._zone, end=name == "until")
                 except ValueError:
                     faults[name] = "invalid"
         group, kind = form.text("group"), form.text("kind")
@@ -188,9 +188,3 @@ class AuditPages:
             cursor = page.next
             if cursor is None:
                 return
-
-    def _begins(self, text: str, *, later: bool) -> int:
-        if DAY.fullmatch(text) is None:
-            raise ValueError("no day")
-        day = date.fromisoformat(text) + timedelta(days=later)
-        return round(datetime.combine(day, time(), self._zone).astimezone(UTC).timestamp() * 1_000_000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any, Final
 
 import orjson
@@ -11,7 +10,6 @@ from flask import Response
 
 from app.core import clock, contracts, given
 from app.core.errors import BadRequest, Fault, NotFound, RegisterInvalid, SillageError
-from app.core.given import DAY
 from app.governance.register.service import ProcessingActivity, Register, version_on
 from app.retention.certificates import Certificates
 from app.retention.contracts import Contracts
@@ -183,12 +181,10 @@ class RegisterPages:
         """End an entry on a day: its sources are closed then. What is stored stays until its duration is over."""
         form = asked.form
         faults = {name: "missing" for name in ("word", "reason", "on", "sure") if not form.text(name)}
-        if form.text("on") and DAY.fullmatch(form.text("on")) is None:
-            faults["on"] = "invalid"
         if faults:
             return self._end_page(asked, id, status=422, faults=faults)
         try:
-            day = date.fromisoformat(form.text("on"))
+            day = given.day(form.text("on"))
             with asked.once() as first:
                 if first:
                     self._contracts.end(id, day, word=form.text("word"), reason=form.text("reason"), actor=asked.actor)

@@ -11,9 +11,9 @@ import orjson
 from flask import Response
 
 from app.access.restrictions.store import PURPOSES, RESEARCH
+from app.core import given
 from app.core.clock import Today
 from app.core.errors import BadParameter, BadRequest, NotFound, SillageError
-from app.core.given import DAY
 from app.people.erasure.store import Erasure
 from app.people.request_acts import ANSWERS, FOUND, RequestActs, taken
 from app.people.requests.service import DataSubjectRequests
@@ -138,19 +138,21 @@ class RequestPages:
         faults = dict(who.faults)
         if kind not in KINDS:
             faults["kind"] = "missing"
-        if received and DAY.fullmatch(received) is None:
-            faults["received"] = "invalid"
         if len(note) > _MAX_NOTE:
             faults["note"] = "long"
+        day: date | None = None
+        try:
+            day = given.day(received) if received else None
+        except ValueError:
+            faults["received"] = "invalid"
         if faults:
             return self._opening(asked, form.all(), faults, 422)
         try:
-            day = date.fromisoformat(received) if received else None
             with asked.once() as first:
                 if not first:
                     return asked.see("dpo_requests")
                 opened = self._requests.open(kind, who.data_subject, received=day, note=note, actor=asked.actor)
-        except (BadRequest, ValueError):
+        except BadRequest:
             return self._opening(asked, form.all(), {"received": "invalid"}, 422)
         return asked.see("dpo_request", id=opened.id)
 

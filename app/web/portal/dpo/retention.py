@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,7 +13,6 @@ from flask import Response
 from app.access.store import SourceRepository
 from app.core import clock, given
 from app.core.errors import BadRequest, NotFound, SillageError
-from app.core.given import DAY
 from app.core.language import number
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, Audit
 from app.governance.audit.store import Entry
@@ -182,7 +181,7 @@ class RetentionPages:
         for name, said in (("first", first), ("last", last)):
             if said:
                 try:
-                    bounds[name] = self._begins(said, later=name == "last")
+                    bounds[name] = given.bound_of_day(said, self._zone, end=name == "last")
                 except ValueError:
                     faults[name] = "invalid"
         if not first and not last and form.text("everything") != "yes":
@@ -233,16 +232,6 @@ class RetentionPages:
         except _Enough:
             # It is noted, and the job goes on with it: the list of certificates tells how far it is.
             return
-
-    def _begins(self, said: str, *, later: bool) -> int:
-        """The instant at which a day begins, or ends."""
-        if DAY.fullmatch(said) is None:
-            raise ValueError("no day")
-        day = date.fromisoformat(said) + timedelta(days=later)
-        found = round(datetime.combine(day, time(), self._zone).astimezone(UTC).timestamp() * 1_000_000)
-        if found < 0:
-            raise ValueError("before 1970")
-        return found
 
     def _delete_page(
         self,
