@@ -531,6 +531,7 @@ class Erasures:
             Redaction(
                 each.row.id,
                 each.row.body,
+                each.tokens,
                 # One that does not open cannot be rewritten: it is damaged, or its own learner is erased as well.
                 sealed.get(each.row.id),
                 tuple(dict.fromkeys(new.get(token, token) for token in each.tokens)),

@@ -116,17 +116,19 @@ class Erasure(NamedTuple):
 
 
 class Redaction(NamedTuple):
-    """A statement to be changed in place, if its body is still the one that was read.
+    """A statement to be changed in place, if its body and tokens are still those that were read.
 
     Attributes:
         id: Of the statement.
         read: Sealed body as it was read.
+        found_by: Its tokens as they were read.
         body: Sealed body as it is to be; None: only the tokens change.
         tokens: Its tokens as they are to be.
     """
 
     id: UUID
     read: bytes
+    found_by: tuple[bytes, ...]
     body: bytes | None
     tokens: tuple[bytes, ...]
 
@@ -362,12 +364,13 @@ class ErasureTargets:
             self._attachments.update_many(wanted, {"$pull": {"statements": statement}})
 
     def redact(self, redactions: Sequence[Redaction]) -> int:
-        """Change statements in place, each where its body is still the one that was read; how many were."""
+        """Change statements in place, each where it is still as it was read; how many were."""
         if not redactions:
             return 0
         changes = [
             UpdateOne(
-                {"_id": each.id, "body": each.read},
+                # The tokens too: who enters schools and days, or moves to another index key, leaves the body.
+                {"_id": each.id, "body": each.read, "t": list(each.found_by)},
                 {"$set": {"t": list(each.tokens), **({} if each.body is None else {"body": each.body})}},
             )
             for each in redactions

@@ -421,6 +421,34 @@ def test_a_statement_that_changes_meanwhile_is_read_again(
     require_nothing_of(container, person("lea"))
 
 
+def test_entries_of_school_and_day_that_come_meanwhile_stay(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = named("other", timestamp="2025-01-10T08:15:30Z", context={"instructor": account("lea")})
+    (id,) = send(container, said)
+    statements = container.platform.store.collection("statements")
+    index = container.keys.organisation.index.writing
+    entries = {index.token("month", "2025-01"), index.token("day", "2025-01-10")}
+    # As an earlier version kept it: neither month nor day among its tokens.
+    statements.update_one({"_id": id}, {"$unset": {"e": ""}, "$pull": {"t": {"$in": [*entries]}}})
+    container.traces.whereabouts_entries.begin()
+    erasure_targets = container.people.erasures._erasure_targets
+    real = erasure_targets.redact
+    made: list[int] = []
+
+    def raced(redactions: Any) -> int:
+        if not made:
+            made.append(container.operations.index_rotation.complete())
+        return real(redactions)
+
+    monkeypatch.setattr(erasure_targets, "redact", raced)
+    erase(container, "lea")
+    assert made == [1]
+    found = statements.find_one({"_id": id})
+    assert found is not None and "e" in found and entries <= {*found["t"]}
+    require_nothing_of(container, person("lea"))
+
+
 def subject_of(container: Container, name: str) -> bytes:
     """The subject token of an account by itself."""
     return container.keys.organisation.subject(f"account:{HOME}|{name}")
