@@ -13,17 +13,18 @@ from flask import Response
 from app.access.store import SourceRepository
 from app.core import clock, given
 from app.core.errors import BadRequest, NotFound, SillageError
-from app.core.language import number
+from app.core.language import moment, number
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, Audit
 from app.governance.audit.store import Entry
-from app.governance.register.service import Register
+from app.governance.register.service import ProcessingActivity, Register
 from app.retention.certificates import Certificates
 from app.retention.deletions import Deletions
 from app.retention.service import DAY_US, Retention
 from app.web.portal.charts import Axis, Cell, Chart, Form, Kind, Limit, Span
+from app.web.portal.dpo.ages import Ages
 from app.web.portal.dpo.desk import ROLES, Desk, status_of
 from app.web.portal.files import csv_answer, specification_answer
-from app.web.portal.frame import HEADERS
+from app.web.portal.frame import HEADERS, moment_of
 from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_, PageRequest
 from app.web.portal.unbounded import UnboundedPages
@@ -61,6 +62,7 @@ class RetentionPages:
         """``zone``: where days begin."""
         self._desk = desk
         self._retention = retention
+        self._ages = Ages(retention)
         self._register = register
         self._sources = sources
         self._audit = audit
@@ -82,13 +84,13 @@ class RetentionPages:
         """The report on retention by processing activity and source; proofs; the chart by age."""
         now = clock.now_us()
         lines = self._retention.report(now)
-        entries = {entry.id: entry for entry in self._register.list(now)}
+        entries = self._entries(now)
         runs = self._audit.newest((RETENTION_RUN,), None, 1)
         return self._desk.render(
             asked,
             "retention.html",
             "dpo_retention",
-            charts=(self._chart(asked, now),),
+            charts=(self._chart(asked, entries),),
             lines=lines,
             entries=entries,
             names={source.id: source.name for source in self._sources.list()},
@@ -101,12 +103,15 @@ class RetentionPages:
 
     def ages_csv(self, asked: PageRequest) -> Response:
         """The figures of the chart by age."""
-        chart = self._chart(asked, clock.now_us())
+        chart = self._chart(asked, self._entries())
         return csv_answer(chart.id, chart.csv())
 
     def ages_specification(self, asked: PageRequest) -> Response:
         """The chart by age as it is declared."""
-        return specification_answer(self._chart(asked, clock.now_us()))
+        return specification_answer(self._chart(asked, self._entries()))
+
+    def _entries(self, now: int | None = None) -> Mapping[str, ProcessingActivity]:
+        return {entry.id: entry for entry in self._register.list(now)}
 
     def _proofs(self) -> Mapping[str, Entry]:
         """The last entry on each source of which something was deleted."""
@@ -115,13 +120,12 @@ class RetentionPages:
             found.setdefault(str(entry.detail.get("source")), entry)
         return found
 
-    def _chart(self, asked: PageRequest, now: int) -> Chart:
+    def _chart(self, asked: PageRequest, entries: Mapping[str, ProcessingActivity]) -> Chart:
         _ = translations(asked.language).gettext
-        entries = {entry.id: entry for entry in self._register.list(now)}
         longest = max((entry.retention.active_days for entry in entries.values()), default=0)
         months = 1 if longest <= _YEAR_DAYS else 3
         edges = [round(months * place * _MONTH_DAYS * DAY_US) for place in range(1, _SPANS + 1)]
-        ages = self._retention.ages(now, edges)
+        at, ages = self._ages.of(edges)
         # The largest each for itself, the others together: more could not be told apart.
         order = sorted(ages, key=lambda id: -sum(ages[id]))
         alone = order if len(order) <= _SERIES else order[: _SERIES - 1]
@@ -156,7 +160,10 @@ class RetentionPages:
             id="ages",
             language=asked.language,
             title=_("The age of what is kept"),
-            note=_("Traces by age in months since they were stored. Marked: the duration of each entry."),
+            note=_(
+                "Traces by age in months since they were stored, as of %(moment)s. Marked: the duration of each entry."
+            )
+            % {"moment": moment(moment_of(at).astimezone(self._zone), asked.language)},
             form=Form.BARS,
             places=Axis("months", _("Age, in months")),
             figures=Axis("statements", _("Traces")),
