@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+from app.access.store import StoredCredential
 
 SOON = timedelta(days=60)
 """Of a key that ends within this, the list says so."""
@@ -26,3 +29,17 @@ def end_of(last_day: date, zone: ZoneInfo) -> datetime:
 def last_day_of(ends: datetime, zone: ZoneInfo) -> date:
     """The last day on which a key is good that ends at an instant."""
     return (ends.astimezone(zone) - timedelta(microseconds=1)).date()
+
+
+def of_persons(credentials: Iterable[StoredCredential], now: datetime) -> list[StoredCredential]:
+    """Those that are good now, and of no source: of persons, and of services that read."""
+    return [
+        each
+        for each in credentials
+        if each.revoked is None and each.source is None and (each.ends is None or now < each.ends)
+    ]
+
+
+def is_soon(ends: datetime | None, now: datetime) -> bool:
+    """True if a key that is good has an end, within ``SOON``."""
+    return ends is not None and ends <= now + SOON

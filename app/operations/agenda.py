@@ -198,12 +198,10 @@ class Agenda:
             yield Task("minors-data", Group.TODAY, self._day(at), subject=id, number=number)
 
     def _of_keys(self, now: datetime, today: date) -> Iterator[Task]:
-        for key in self._sources.credentials():
-            if key.revoked is not None or key.source is not None:
-                continue
+        for key in key_ends.of_persons(self._sources.credentials(), now):
             if key.ends is None:
                 yield Task("key-endless", Group.WEEK, None, subject=key.id)
-            elif now < key.ends <= now + key_ends.SOON:
+            elif key_ends.is_soon(key.ends, now):
                 day = key_ends.last_day_of(key.ends, self._zone)
                 days = (day - today).days
                 yield Task("key-end", _group(days), day, days, key.id)

@@ -165,6 +165,9 @@ def test_keys_are_told_with_their_ends(site: Server, dpo: SignedIn) -> None:
     _, reader = read(site)
     page = dpo.get("/en/dpo/recipients").text
     assert reader in page and "statements/read" in page and "no end" not in page
+    # The last day itself, as the agenda says it, not the midnight after it.
+    assert re.search(rf"<code>{reader}</code>.*?data-label=\"Good until\"><div>31 August \d{{4}}[ <]", page, re.S)
+    assert "1 September" not in page
 
 
 def test_the_figures_of_a_year(site: Server, dpo: SignedIn) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from flask import Response
 
 from app.access import key_ends
-from app.access.store import SourceRepository, StoredCredential
+from app.access.store import SourceRepository
 from app.core.clock import Now
 from app.core.errors import BadRequest, NotFound
 from app.governance.audit.log import EXPORT_WRITTEN
@@ -38,7 +38,7 @@ class Key(NamedTuple):
     id: str
     label: str
     scopes: Sequence[str]
-    ends: datetime | None
+    ends: date | None
     soon: bool
 
 
@@ -108,16 +108,16 @@ class RecipientPages:
 
     def _keys(self) -> Sequence[Key]:
         now = self._now()
-        good = [
-            key
-            for key in self._sources.credentials()
-            if key.revoked is None and key.source is None and (key.ends is None or now < key.ends)
+        return [
+            Key(
+                key.id,
+                key.label,
+                key.scopes,
+                None if key.ends is None else key_ends.last_day_of(key.ends, self._zone),
+                key_ends.is_soon(key.ends, now),
+            )
+            for key in key_ends.of_persons(self._sources.credentials(), now)
         ]
-        return [self._key(key, now) for key in good]
-
-    def _key(self, key: StoredCredential, now: datetime) -> Key:
-        last = None if key.ends is None else key.ends.astimezone(self._zone)
-        return Key(key.id, key.label, key.scopes, last, key.ends is not None and key.ends <= now + key_ends.SOON)
 
     # --- the figures of a year --------------------------------------------------------------------------
 
