@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from io import BytesIO
 from typing import NamedTuple
@@ -214,42 +214,40 @@ class Aggregates:
         self, definition: Definition, kept: Rollup, first: date | None, last: date | None
     ) -> Iterator[pl.DataFrame]:
         """Protected cells of a roll-up, a month at a time, in order; see ``disclosure.protect``."""
-        plan = Plan(definition)
+        return (month[kept] for month in self._lattices(definition, [kept], first, last))
+
+    def months(self, definition: Definition, first: date | None = None, last: date | None = None) -> list[str]:
+        """The months of which something is shown, from that of a day to that of another, in order: ``2026-11``."""
         low = f"{first:%Y-%m}" if first else ""
         high = f"{last:%Y-%m}" if last else "~"
-        for month in sorted(
-            {part.bucket for part in self._repository.names(definition.id, low, high) if _visible(part)}
-        ):
-            cells = self._lattice(plan, month).get(kept)
-            if cells is None:
-                # Dropped since the list of months was read: a newer version has taken its place.
-                continue
-            if first is not None:
-                cells = cells.filter(pl.col(PERIOD) >= first)
-            if last is not None:
-                cells = cells.filter(pl.col(PERIOD) <= last)
-            yield cells
-
-    def months(self, definition: Definition) -> list[str]:
-        """The months of which something is shown, in order: ``2026-11``."""
-        return sorted({part.bucket for part in self._repository.names(definition.id) if _visible(part)})
+        return sorted({part.bucket for part in self._repository.names(definition.id, low, high) if _visible(part)})
 
     def values(
-        self, definition: Definition, dimension: str, first: date | None, last: date | None, reach: Reach | None = None
-    ) -> list[str]:
-        """The values that a dimension has in an interval, within a reach, in order; ``""`` is for "not said".
+        self,
+        definition: Definition,
+        names: Sequence[str],
+        first: date | None,
+        last: date | None,
+        reach: Reach | None = None,
+    ) -> dict[str, list[str]]:
+        """The values of dimensions in an interval, in order, within a reach and its days; ``""`` is for "not said".
 
         Raises:
             OutsidePerimeter: the aggregate does not tell what the reach is bounded by.
         """
-        within = {} if reach is None else _bounded(definition, reach)
-        kept = tuple(name for name in definition.dimension_names if name == dimension or name in within)
-        found: set[str] = set()
-        for cells in self.cells(definition, kept, first, last):
-            for name, values in within.items():
-                cells = cells.filter(pl.col(name).is_in(sorted(values)))
-            found.update(cells[dimension].unique().to_list())
-        return sorted(found)
+        within: Mapping[str, frozenset[str]] = {}
+        if reach is not None:
+            within = _bounded(definition, reach)
+            first, last = _days(definition, reach, first, last)
+        found: dict[str, set[str]] = {name: set() for name in names}
+        if first is None or last is None or first <= last:
+            kept = {
+                name: tuple(each for each in definition.dimension_names if each in {name, *within}) for name in names
+            }
+            for month in self._lattices(definition, kept.values(), first, last):
+                for name in names:
+                    found[name].update(_of(month[kept[name]], within)[name].unique().to_list())
+        return {name: sorted(values) for name, values in found.items()}
 
     def no_cells(self, definition: Definition) -> pl.DataFrame:
         """The table of an aggregate that has nothing in the period asked for."""
@@ -286,8 +284,7 @@ class Aggregates:
         for cells in self.cells(definition, kept, first, query.last):
             for name, value in query.where:
                 cells = cells.filter(pl.col(name) == value)
-            for name, values in within.items():
-                cells = cells.filter(pl.col(name).is_in(sorted(values)))
+            cells = _of(cells, within)
             if after is not None:
                 cells = cells.filter(_beyond([PERIOD, *kept], [date.fromisoformat(after[0]), *after[1:]]))
             rows += _rows(cells.head(query.limit + 1 - len(rows)), definition, kept)
@@ -301,6 +298,18 @@ class Aggregates:
         as_of = state.through if state is not None and state.complete else None
         by = definition.dimension_names if query.by is None else query.by
         return Answer(definition, as_of, self.minimum(definition), rows, further, by)
+
+    def _lattices(
+        self, definition: Definition, wanted: Collection[Rollup], first: date | None, last: date | None
+    ) -> Iterator[Lattice]:
+        """The wanted roll-ups of an interval, a month at a time, in order."""
+        plan = Plan(definition)
+        for month in self.months(definition, first, last):
+            lattice = self._lattice(plan, month)
+            if not lattice:
+                # Dropped since the list of months was read: a newer version has taken its place.
+                continue
+            yield {kept: _between(lattice[kept], first, last) for kept in wanted}
 
     def _opened(self, cursor: str, place: str) -> list[str]:
         try:
@@ -348,6 +357,20 @@ def _visible(part: PartName) -> bool:
     return part.table == CELLS or part.table.startswith(SHOWN)
 
 
+def _between(cells: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
+    if first is not None:
+        cells = cells.filter(pl.col(PERIOD) >= first)
+    if last is not None:
+        cells = cells.filter(pl.col(PERIOD) <= last)
+    return cells
+
+
+def _of(cells: pl.DataFrame, within: Mapping[str, frozenset[str]]) -> pl.DataFrame:
+    for name, values in within.items():
+        cells = cells.filter(pl.col(name).is_in(sorted(values)))
+    return cells
+
+
 def _rollup(definition: Definition, query: Query) -> Rollup:
     names = definition.dimension_names
     wanted = names if query.by is None else query.by
@@ -392,18 +415,25 @@ def _within(definition: Definition, query: Query, reach: Reach, within: Mapping[
     for name, value in query.where:
         if name in within and value not in within[name]:
             raise reach.refusal(f"This {name} is outside the perimeter of this key.", name)
-    first, last = query.first, query.last
-    if reach.since is not None:
-        first = max(first or reach.since, reach.since)
-    if reach.until is not None:
-        whole = _last_whole(definition.period, reach.until)
-        last = min(last or whole, whole)
+    first, last = _days(definition, reach, query.first, query.last)
     if first is not None and last is not None and first > last:
         raise reach.refusal(
             f"No whole {definition.period} of this interval is within the perimeter of this key.", "dates"
         )
     by = None if query.by is None else (*query.by, *(name for name in within if name not in query.by))
     return query._replace(first=first, last=last, by=by)
+
+
+def _days(
+    definition: Definition, reach: Reach, first: date | None, last: date | None
+) -> tuple[date | None, date | None]:
+    """The days of an interval on which a whole period within a reach may start."""
+    if reach.since is not None:
+        first = max(first or reach.since, reach.since)
+    if reach.until is not None:
+        whole = _last_whole(definition.period, reach.until)
+        last = min(last or whole, whole)
+    return first, last
 
 
 def _last_whole(period: str, until: date) -> date:

@@ -1,4 +1,7 @@
-"""Readings of aggregates: the same for everybody who asks, whichever way, within their perimeter, and on record."""
+"""Readings of aggregates: the same for everybody who asks, whichever way, and within their perimeter.
+
+Readings of figures are on record; those of what a form offers (aggregates, months, values of dimensions) are not.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +38,18 @@ class AggregateReadings:
 
     def months(self, principal: Principal, definition: Definition) -> Sequence[str]:
         """The months of an aggregate of which something is shown, within the days of the perimeter."""
-        since, until = principal.perimeter.since, principal.perimeter.until
-        low, high = (f"{since:%Y-%m}" if since else "", f"{until:%Y-%m}" if until else "~")
-        return [each for each in self._aggregates.months(definition) if low <= each <= high]
+        return self._aggregates.months(definition, principal.perimeter.since, principal.perimeter.until)
 
     def values(
         self, principal: Principal, definition: Definition, first: date | None, last: date | None
     ) -> Mapping[str, Sequence[str]]:
-        """The values of each dimension in an interval, within the perimeter; ``""`` is for "not said"."""
+        """The values of each dimension in an interval, within the perimeter; ``""`` is for "not said".
+
+        Raises:
+            OutsidePerimeter: the aggregate does not tell what bounds it.
+        """
         reach = self._reaches.of(principal.perimeter)
-        names = definition.dimension_names
-        return {name: self._aggregates.values(definition, name, first, last, reach) for name in names}
+        return self._aggregates.values(definition, definition.dimension_names, first, last, reach)
 
     def read(self, principal: Principal, query: Query) -> Answer:
         """The answer to a question; it is on record before anybody has it.

@@ -135,9 +135,11 @@ def test_what_is_no_code_is_refused(researcher: SignedIn, query: str) -> None:
 
 
 def test_days_the_wrong_way_round_are_told_beside_them(researcher: SignedIn) -> None:
-    answer = researcher.get("/en/explore?table=outcomes&from=2026-11-01&to=2026-09-01")
+    answer = researcher.get("/en/explore?table=outcomes&from=2026-11-01&to=2026-09-07")
     assert answer.status_code == 422 and 'id="disordered"' in answer.text and 'value="2026-11-01"' in answer.text
     assert "<figure" not in answer.text and "script-src" not in answer.headers["Content-Security-Policy"]
+    # No question was read: no value of a dimension is told either.
+    assert not any(level in answer.text for level in LEVELS)
 
 
 def test_scripts_are_allowed_on_the_page_with_the_chart_alone(researcher: SignedIn) -> None:

@@ -148,9 +148,7 @@ class ExplorerPages:
 
     def _form(self, page: PageRequest, question: Question, status: Sequence[Status]) -> dict[str, Any]:
         definition = question.definition
-        ordered = question.first is None or question.last is None or question.first <= question.last
-        span = (question.first, question.last) if ordered else (question.last, question.last)
-        values = self._readings.values(page.principal, definition, *span)
+        values = self._readings.values(page.principal, definition, question.first, question.last)
         return {
             "query": question.address(),
             "question": question,
