@@ -231,13 +231,18 @@ class LocalSignIn:
         def confirmed(held: Secrets) -> Secrets:
             offered = held.offered if held.offered_in == session.id else None
             step = offered and second_factor.step_of(offered, code, self._now())
-            if not step:
+            # Whoever knows the password alone replaces no second factor: one was set up since this set-up began.
+            if not step or (session.pending is Pending.SET_UP and held.totp is not None):
                 self._refuse("second-factor", {"user": user.id})
+            # Before it is written.
+            self._audit.append(USER_CHANGED, user.id, {"user": user.id, "second_factor": "set-up"})
             return held._replace(totp=offered, step=step, offered=None, offered_in=None, recovery=kept)
 
         self._users.edit_secrets(user.id, confirmed)
         attempt.succeeded()
-        self._audit.append(USER_CHANGED, user.id, {"user": user.id, "second_factor": "set-up"})
+        if session.pending is not None:
+            # With them the other set-ups that were begun.
+            self._sessions.end_all(user)
         return self._finished(session, "totp"), codes
 
     def renew_second_factor(self, session: Session, current: str, code: str) -> tuple[SignedIn, list[str]]:

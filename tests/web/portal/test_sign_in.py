@@ -19,8 +19,9 @@ from app.access.sign_in.passwords import Passwords
 from app.access.sign_in.service import LocalSignIn
 from app.access.sign_in.store import AttemptRepository
 from app.access.users.service import User
+from app.access.users.sessions import Pending
 from app.core import clock
-from app.core.errors import Overloaded, SignInThrottled
+from app.core.errors import Overloaded, SignInRefused, SignInThrottled
 from app.web.portal import door
 from app.web.portal.visitors import COOKIE
 from tests.served import Server, serving
@@ -307,6 +308,31 @@ def test_a_recovery_code_is_taken_once(site: Server) -> None:
         again.follow()
         assert again.send("/en/sign-in/second-factor", recovery=code).status_code == status, code
     assert len(site.container.access.local_sign_in.secrets(user).recovery) == 8
+
+
+def test_a_set_up_that_was_begun_elsewhere_replaces_no_second_factor(site: Server) -> None:
+    user = with_password(site, Role.DPO)
+    thief, owner = browser(site), browser(site)
+    for opened in (thief, owner):
+        typed(opened, user)
+        opened.follow()
+    secret = _SECRET.search(owner.page.text)
+    assert secret is not None
+    totp = pyotp.TOTP(secret[1].replace(" ", ""))
+    assert owner.send("/en/sign-in/set-up", code=totp.now()).status_code == 200
+    held = site.container.access.local_sign_in.secrets(user)
+    assert thief.get("/en/sign-in/set-up").headers["Location"] == "/en/sign-in"
+    assert owner.get("/en/account").status_code == 200
+    # Begun at the same instant, and opened afterwards.
+    access = site.container.access
+    late = access.sessions.find_pending(access.sessions.open(user, "local", Pending.SET_UP))
+    assert late is not None
+    offered = access.local_sign_in.offer(late)
+    with pytest.raises(SignInRefused):
+        access.local_sign_in.confirm(late, pyotp.TOTP(offered).now())
+    now = access.local_sign_in.secrets(user)
+    assert (now.totp, now.recovery) == (held.totp, held.recovery)
+    assert kinds(site, "user-changed", user) == [{"user": user.id, "second_factor": "set-up"}]
 
 
 def test_whoever_guesses_a_login_waits_longer_each_time_but_not_for_ever(site: Server) -> None:
