@@ -164,6 +164,14 @@ def test_an_agent_signs_in_by_proconnect(site: Site) -> None:
     assert not {AGENT["email"], AGENT["sub"], asked["state"], SECRET} & set(re.findall(r"[^\s\"/?&=]+", log))
 
 
+@pytest.mark.parametrize("change", [{"idp_id": None}, {"idp_id": 5}, {"idp_id": " "}, {"idp_id": []}], ids=str)
+def test_a_part_of_what_tells_people_apart_that_is_missing_lets_nobody_in(
+    site: Site, change: Mapping[str, Any]
+) -> None:
+    site.pro.person = {**AGENT, **change}
+    refused(tried(site, site.pro, "proconnect"))
+
+
 def test_a_head_of_school_has_their_school_and_loses_it_when_they_leave(site: Site) -> None:
     site.pro.person = {**HEAD, "uid": "5"}
     first = tried(site, site.pro, "proconnect")

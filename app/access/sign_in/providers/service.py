@@ -164,9 +164,11 @@ class ProviderSignIn:
     def _signed_in(self, client: ProviderClient, claims: Claims) -> SignedIn:
         id, ends = client.file.id, self._end_of(default_last_day(self._today()))
         grants = rules.granted(client.file.roles, claims, ends)
-        subject = "\0".join(["".join(texts(claims.get(name))) for name in client.file.subject])
-        if not subject.replace("\0", ""):
+        parts = ["".join(texts(claims.get(name))) for name in client.file.subject]
+        # Each: without one of them, several people are one.
+        if not all(parts):
             raise ProviderRefused("The provider does not say who it is.")
+        subject = "\0".join(parts)
         # As the provider tells people apart; a login that nobody types.
         login = f"{id}:{_digest(client.file.issuer + chr(0) + subject).hex()[:32]}"
         actor = f"provider:{id}"
