@@ -358,9 +358,7 @@ class Sources:
         Raises:
             RegisterInvalid: as ``issue``; or the source has ``MAX_KEYS``.
         """
-        good = [each for each in self._repository.credentials(source) if self.good(each)]
-        if len(good) >= MAX_KEYS:
-            raise RegisterInvalid(f"A source has at most {MAX_KEYS} keys: revoke those that nothing uses any more.")
+        self._require_room(source)
         return self.issue(
             source=source, label=label[:MAX_LABEL], scopes=scope.SOURCE_DEFAULT, until=until, once=once, actor=actor
         )
@@ -376,15 +374,30 @@ class Sources:
             actor: For the audit log.
 
         Raises:
-            RegisterInvalid: the source has no such key that is good; or as ``issue``.
+            RegisterInvalid: the source has no such key that is good; or as ``issue_another``.
         """
         old = self._own(id, source)
         if not self.good(old):
             raise RegisterInvalid("This key is revoked or has ended: make a new one.")
         self._check_day(until)
-        made = self.issue(source=source, label=old.label, scopes=old.scopes, once=once, actor=actor)
+        self._require_room(source)
+        # What is more than every source may do was given until a day: the new key has it no longer.
+        more = not set(old.scopes) <= set(scope.SOURCE_DEFAULT)
+        made = self.issue(
+            source=source,
+            label=old.label,
+            scopes=old.scopes,
+            until=self.last_day(old) if more else None,
+            once=once,
+            actor=actor,
+        )
         self._end(old, until, actor)
         return made
+
+    def _require_room(self, source: str) -> None:
+        good = [each for each in self._repository.credentials(source) if self.good(each)]
+        if len(good) >= MAX_KEYS:
+            raise RegisterInvalid(f"A source has at most {MAX_KEYS} keys: revoke those that nothing uses any more.")
 
     def end(self, id: str, *, source: str, until: date, actor: str) -> None:
         """Give a key of a source a last day; arguments as of ``rotate``. An earlier end that it has stays.

@@ -14,7 +14,7 @@ import pytest
 from app.access import scopes
 from app.access.authenticators import RequestHead
 from app.access.basic import Basic
-from app.access.credentials import Access, NewCredential, Sources
+from app.access.credentials import MAX_KEYS, Access, NewCredential, Sources
 from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.access.perimeters import Perimeter, Territory
 from app.access.principals import Kind, Principal
@@ -390,3 +390,38 @@ def test_a_perimeter_of_what_there_is_not_is_refused(
     with pytest.raises(RegisterInvalid, match=said):
         sources.issue(perimeter=perimeter, **asked)
     assert not sources.people()
+
+
+# --- keys that producers replace ---------------------------------------------------------------------
+
+
+def test_a_key_that_is_replaced_counts_among_those_of_its_source(sources: Sources) -> None:
+    _, key = sources.add("tutor", name="T", activity="p2ia", actor="t")
+    for _ in range(MAX_KEYS - 1):
+        sources.issue(source="tutor", label="", scopes=scopes.SOURCE_DEFAULT, actor="t")
+    with pytest.raises(RegisterInvalid, match="at most"):
+        sources.rotate(key.id, source="tutor", until=clock.now().date(), once="", actor="t")
+    assert len(sources.keys("tutor")) == MAX_KEYS
+
+
+@pytest.mark.parametrize(
+    ("held", "days", "kept"),
+    [
+        (scopes.SOURCE_DEFAULT, 40, False),
+        ((scopes.WRITE,), 40, False),
+        ((scopes.WRITE, scopes.READ), 40, True),
+        ((scopes.WRITE, scopes.STATE), None, True),
+    ],
+)
+def test_a_key_that_is_replaced_does_no_longer_what_was_given_until_a_day(
+    sources: Sources, held: tuple[str, ...], days: int | None, kept: bool
+) -> None:
+    sources.add("tutor", name="T", activity="p2ia", actor="t")
+    today = clock.now().date()
+    last = None if days is None else today + timedelta(days=days)
+    key = sources.issue(source="tutor", label="", scopes=held, until=last, actor="t")
+    made = sources.rotate(key.id, source="tutor", until=today + timedelta(days=3), once="", actor="t")
+    assert made.until == (last if kept else None)
+    assert {each.id: each.ends for each in sources.keys("tutor")}[made.id] == (
+        end_of(last, ZoneInfo("UTC")) if kept and last else None
+    )
