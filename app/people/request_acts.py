@@ -72,8 +72,8 @@ class RequestActs:
         self._packages = packages
         self._erasures = erasures
 
-    def find(self, id: str, *, actor: str) -> Found:
-        """Count every place where the data subject of a request stands; the numbers go on the request.
+    def count(self, id: str, *, actor: str) -> Found:
+        """Count every place where the data subject of a request stands: in the audit log, not on the request.
 
         Raises:
             NotFound: there is no such request, or its data subject was erased.
@@ -83,11 +83,16 @@ class RequestActs:
         self._requests.require(id, data_subject)
         counts = self._finder.find(data_subject, actor=actor)
         reach = self._finder.reach(data_subject)
-        said: dict[str, object] = {name: number for name, number in counts.items() if number}
-        if reach.sources:
-            said["pseudonyms"] = [*reach.sources]
-        self._requests.note_act(id, FOUND, actor, said)
         return Found(counts, reach.held, reach.sources)
+
+    def find(self, id: str, *, actor: str) -> Found:
+        """Count as ``count``; the numbers go on the request. Raises as ``count``."""
+        found = self.count(id, actor=actor)
+        said: dict[str, object] = {name: number for name, number in found.counts.items() if number}
+        if found.sources:
+            said["pseudonyms"] = [*found.sources]
+        self._requests.note_act(id, FOUND, actor, said)
+        return found
 
     def recipients(self, id: str, *, actor: str) -> Received:
         """Tell who received the data of the data subject; on the request too. Raises as ``find``."""

@@ -18,7 +18,13 @@ import requests
 from app.access.perimeters import Perimeter
 from app.access.roles import Grant, Role
 from app.crypto import signing
-from app.governance.audit.log import OUTSIDE_PERIMETER, PERSON_ACCESS_STARTED, REQUEST_OPENED, REQUEST_READ
+from app.governance.audit.log import (
+    OUTSIDE_PERIMETER,
+    PERSON_ACCESS_STARTED,
+    PERSON_FOUND,
+    REQUEST_OPENED,
+    REQUEST_READ,
+)
 from app.people.finding.finder import data_subject_of
 from app.people.requests.steps import KINDS
 from tests.served import Server, serving, statement
@@ -118,6 +124,11 @@ def test_an_erasure_goes_from_its_own_page_to_a_signed_receipt(site: Server, dpo
     id = identified(dpo, "erasure", name)
     page = dpo.get(f"/fr/dpo/requests/{id}/erase")
     assert "traces de la personne\u00a0: 1" in page.text
+    # Looking takes no step, but is on record as a look at the data.
+    assert dpo.get(f"/fr/dpo/requests/{id}/erase").status_code == 200
+    assert steps(site, id) == ["opened", "identified"]
+    looks = site.container.governance.audit.newest((PERSON_FOUND,), None, 100)
+    assert sum(entry.actor == dpo.user.id for entry in looks) >= 2
     assert dpo.post(f"/fr/dpo/requests/{id}/erase").status_code == 422
     assert site.container.people.finder.places(who(name)).own == 1
     assert dpo.post(f"/fr/dpo/requests/{id}/erase", {"sure": "yes"}).status_code == 303

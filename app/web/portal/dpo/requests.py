@@ -260,8 +260,8 @@ class RequestPages:
         found = self._requests.show(id, actor=asked.actor)
         content: dict[str, Any] = {}
         if act == "erase" and found.status == IDENTIFIED and found.identifiers and status == 200:
-            # Before it goes: how much, which is on record with the request.
-            content["found"] = self._acts.find(id, actor=asked.actor)
+            # Before it goes: how much. A page that is looked at takes no step of the request.
+            content["found"] = self._acts.count(id, actor=asked.actor)
         return self._desk.render(
             asked,
             f"request_{act}.html",
