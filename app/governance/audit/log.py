@@ -574,6 +574,10 @@ class Audit:
         """The newest entries first; ``before`` in microseconds since 1970 UTC."""
         return self._repository.newest(kinds, before, None, limit).entries
 
+    def newest_of_each(self, kind: str, name: str) -> list[Entry]:
+        """The newest entry of a kind for each value of a field of its detail."""
+        return self._repository.newest_of_each(kind, name)
+
     def search(self, asked: Asked, cursor: str | None, limit: int) -> Page:
         """The newest entries first that are as asked, page by page.
 

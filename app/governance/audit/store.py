@@ -273,6 +273,18 @@ class AuditRepository:
         last = {"at": shown[-1].get("at"), "_id": shown[-1]["_id"]} if len(found) > limit else None
         return Listed([_entry(document) for document in shown], None if last is None else bson.encode(last))
 
+    def newest_of_each(self, kind: str, name: str) -> list[Entry]:
+        """The newest entry of a kind for each value of a field of its detail."""
+        with translated():
+            found = self._collection.aggregate(
+                [
+                    {"$match": {"kind": kind}},
+                    {"$sort": SON([("at", -1), ("_id", -1)])},
+                    {"$group": {"_id": f"$detail.{name}", "entry": {"$first": "$$ROOT"}}},
+                ]
+            )
+            return [_entry(document["entry"]) for document in found]
+
     def between(self, since: int, until: int) -> Iterator[Entry]:
         """The entries written from ``since`` to before ``until`` (microseconds), in that order; memory stays flat."""
         return self._in_order({}, since, until)

@@ -9,13 +9,17 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from app.access.roles import Role
-from app.governance.audit.log import AUDIT_READ, KINDS, RECIPIENTS_READ
-from app.web.portal.dpo.audit import GROUPS, PAGE
+from app.governance.audit.log import AUDIT_READ, KINDS, RECIPIENTS_READ, Page
+from app.governance.audit.store import Entry
+from app.web.portal.dpo import audit
+from app.web.portal.dpo.audit import GROUPS, PAGE, AuditPages
 from app.web.portal.frame import TEMPLATES
 from tests.served import Server, serving, statement
 from tests.web.portal.signed_in import SignedIn, signed_in
@@ -97,12 +101,32 @@ def test_pages_go_on_where_they_ended(site: Server, dpo: SignedIn) -> None:
     rest = dpo.post("/en/dpo/audit", {**{key: unescape(value) for key, value in hidden.items() if key != "token"}}).text
     assert rest.count("Traces were read by") == 3 and 'name="cursor"' not in rest
     # Of another question, the cursor opens nothing.
-    assert dpo.post("/en/dpo/audit", {"group": "log", "cursor": unescape(cursor[1])}).status_code == 422
+    page = dpo.post("/en/dpo/audit", {"group": "log", "cursor": unescape(cursor[1])})
+    assert page.status_code == 422 and 'role="alert"' in page.text and "is of another question" in page.text
+    assert "All of them as a file (CSV, the newest 10,000 at most)" in first
     answer = dpo.post("/en/dpo/audit", {**wanted, "step": "csv"})
     assert answer.headers["Content-Type"].startswith("text/csv")
     lines = list(csv.DictReader(io.StringIO(answer.text)))
     assert len(lines) == PAGE + 3 and {line["kind"] for line in lines} == {"statements-read"}
     assert name not in answer.text
+
+
+@pytest.mark.parametrize(("held", "cut"), [(3, False), (4, False), (5, True)])
+def test_a_file_that_is_cut_says_so(monkeypatch: pytest.MonkeyPatch, held: int, cut: bool) -> None:
+    monkeypatch.setattr(audit, "MAX_FILE", 4)
+    monkeypatch.setattr(audit, "_AT_ONCE", 2)
+    entries = [Entry("chain", n, n, AUDIT_READ, "cli:test", {}, bytes(32), bytes(32)) for n in range(held)]
+
+    def find(wanted: Any, cursor: str | None, limit: int, *, who: str) -> Page:
+        end = int(cursor or 0) + limit
+        return Page(entries[end - limit : end], str(end) if end < held else None)
+
+    desk = SimpleNamespace(called=lambda: lambda actor: actor)
+    pages = AuditPages(desk, SimpleNamespace(find=find), None, None, None)  # type: ignore[arg-type] # stand-ins
+    content = pages._file(SimpleNamespace(actor="u", language="en"), None).get_data(as_text=True)  # type: ignore[arg-type]
+    lines = list(csv.DictReader(io.StringIO(content)))
+    assert len(lines) == (5 if cut else held)
+    assert ("The file ends after 4 entries" in lines[-1]["detail"]) is cut
 
 
 def test_a_time_bounds_what_is_found(site: Server, dpo: SignedIn) -> None:

@@ -198,7 +198,9 @@ def test_a_refusal_and_an_extension_need_a_reason(site: Server, dpo: SignedIn) -
     for act in ("extend", "refuse"):
         path = f"/fr/dpo/requests/{id}/{act}"
         assert dpo.get(path).status_code == 200
-        assert dpo.post(path, {"reason": "  "}).status_code == 422
+        for reason, words in (("  ", "À remplir."), ("x" * 10_001, "C’est trop long.")):
+            page = dpo.post(path, {"reason": reason})
+            assert page.status_code == 422 and words in unescape(page.text)
         assert dpo.post(path, {"reason": HOSTILE}).status_code == 303
     page = dpo.get(f"/fr/dpo/requests/{id}").text
     assert "<script" not in page and "&lt;script&gt;" in page and "{{ 7*7 }}" in page
@@ -213,6 +215,18 @@ def test_a_request_of_each_kind_shows_its_steps_in_both_languages(site: Server, 
         page = dpo.get(f"/{language}/dpo/requests/{id}")
         assert page.status_code == 200 and page.text.count('aria-current="step"') == 1
         assert dpo.get(f"/{language}/dpo/requests/{id}/receipt").status_code == 200
+
+
+def test_a_note_that_is_too_long_is_refused_and_never_cut(site: Server, dpo: SignedIn) -> None:
+    id = opened(dpo, "access", pupil(site))
+    long = "x" * 10_001
+    page = dpo.post(f"/en/dpo/requests/{id}", {"act": "identify", "note": long})
+    assert page.status_code == 422 and "This is too long." in page.text and long in page.text
+    assert steps(site, id) == ["opened"]
+    assert dpo.post(f"/en/dpo/requests/{id}", {"act": "identify", "note": long[1:]}).status_code == 303
+    page = dpo.post(f"/en/dpo/requests/{id}/close", {"note": long})
+    assert page.status_code == 422 and "This is too long." in page.text
+    assert steps(site, id) == ["opened", "identified"]
 
 
 def test_faults_are_told_field_by_field_and_nothing_is_opened(site: Server, dpo: SignedIn) -> None:
@@ -301,7 +315,7 @@ def test_what_is_not_there_is_not_found(dpo: SignedIn, id: str) -> None:
 
 
 def test_a_purpose_is_asked_for_before_a_request_is_shown(site: Server, dpo: SignedIn) -> None:
-    id = opened(dpo, "access", pupil(site))
+    id = opened(dpo, "access", pupil(site), note="letter of the parents")
     other = signed_in(site, Role.DPO, purpose=None)
     page = other.get(f"/en/dpo/requests/{id}")
     assert "What do you read these data for?" in page.text and "letter" not in page.text

@@ -16,6 +16,7 @@ import requests
 
 from app.access.roles import Role
 from app.core import clock
+from app.governance.audit.log import RETENTION_APPLIED
 from app.retention.service import DAY_US, Retention
 from app.web.portal.dpo.ages import KEPT_SECONDS
 from app.web.portal.dpo.retention import RetentionPages
@@ -52,6 +53,17 @@ def test_what_is_kept_is_told_with_the_last_run(site: Server, dpo: SignedIn) -> 
     page = dpo.get("/en/dpo/retention").text
     assert "the job “retention”" in page and source in page and "Up to date" in page
     assert "aucune raison" not in dpo.get("/fr/dpo/retention").text
+
+
+def test_the_proof_of_a_source_is_shown_however_many_others_have_since(site: Server, dpo: SignedIn) -> None:
+    old, new = of_source(site, 1), of_source(site, 1)
+    append = site.container.governance.audit.append
+    for deleted in (4_141, 4_242):
+        append(RETENTION_APPLIED, "job:retention", {"source": old, "deleted": deleted})
+    for _ in range(1_001):
+        append(RETENTION_APPLIED, "job:retention", {"source": new, "deleted": 4_343})
+    page = dpo.get("/en/dpo/retention").text
+    assert "4,242 deleted on" in page and "4,343 deleted on" in page and "4,141 deleted on" not in page
 
 
 def test_the_chart_by_age_counts_each_statement_once(site: Server, dpo: SignedIn) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from app.access.scopes import RIGHTS
 from app.core.clock import Today
 from app.core.errors import BadCursor, BadRequest
 from app.core.given import bound_of_day
+from app.core.language import number
 from app.governance.audit import log
 from app.governance.audit.log import KINDS, Behind, readable
 from app.governance.audit.store import Entry
@@ -23,6 +24,7 @@ from app.web.portal.dpo.desk import ROLES, Desk
 from app.web.portal.dpo.who import ACCOUNTS, said
 from app.web.portal.files import csv_answer
 from app.web.portal.frame import moment_of
+from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_, PageRequest
 from app.web.portal.unbounded import UnboundedPages
 
@@ -125,7 +127,7 @@ class AuditPages:
         try:
             page = self._search.find(wanted, form.text("cursor") or None, PAGE, who=asked.actor)
         except BadCursor:
-            return self._shown(asked, given, {}, status=422)
+            return self._shown(asked, given, {"cursor": "invalid"}, status=422)
         except BadRequest:
             return self._shown(asked, given, {"who": "many"}, status=422)
         return self._shown(
@@ -161,11 +163,13 @@ class AuditPages:
             kinds=sorted(KINDS),
             actors=called.listed(),
             called=called,
+            max_file=MAX_FILE,
             **content,
         )
 
     def _file(self, asked: PageRequest, wanted: Wanted) -> Response:
         called = self._desk.called()
+        entries, cut = self._every(asked, wanted)
         columns = ("at", "kind", "actor", "called", "purpose", "detail")
         lines = [
             (
@@ -176,15 +180,23 @@ class AuditPages:
                 entry.detail.get("purpose", ""),
                 orjson.dumps(readable(entry.detail)).decode(),
             )
-            for entry in self._every(asked, wanted)
+            for entry in entries
         ]
+        if cut:
+            _ = translations(asked.language).gettext
+            limit = number(MAX_FILE, asked.language)
+            said = _("The file ends after %(count)s entries, and there are older ones: ask for a shorter time.")
+            lines.append(("", "", "", "", "", said % {"count": limit}))
         return csv_answer("audit", written_csv(columns, lines))
 
-    def _every(self, asked: PageRequest, wanted: Wanted) -> Iterator[Entry]:
+    def _every(self, asked: PageRequest, wanted: Wanted) -> tuple[Sequence[Entry], bool]:
+        """The entries of a file, and whether there are more than it may have."""
+        entries: list[Entry] = []
         cursor: str | None = None
         for _ in range(MAX_FILE // _AT_ONCE):
             page = self._search.find(wanted, cursor, _AT_ONCE, who=asked.actor)
-            yield from page.entries
+            entries += page.entries
             cursor = page.next
             if cursor is None:
-                return
+                break
+        return entries, cursor is not None

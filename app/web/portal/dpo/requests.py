@@ -193,7 +193,16 @@ class RequestPages:
     def _shown(self, asked: PageRequest, id: str, *, status: int = 200, **outcome: Any) -> Response:
         found = self._requests.show(id, actor=asked.actor)
         erasures = self._acts.erasures(found)
-        told = {"shown": False, "found": None, "received": None, "standing_now": None, "done": "", **outcome}
+        told = {
+            "faults": {},
+            "given": {},
+            "shown": False,
+            "found": None,
+            "received": None,
+            "standing_now": None,
+            "done": "",
+            **outcome,
+        }
         return self._desk.render(
             asked,
             "request.html",
@@ -211,7 +220,10 @@ class RequestPages:
         )
 
     def _identify(self, asked: PageRequest, id: str) -> Mapping[str, Any]:
-        self._requests.identify(id, note=asked.form.text("note")[:_MAX_NOTE], actor=asked.actor)
+        note, faults = _said(asked, "note")
+        if faults:
+            return {"status": 422, "faults": faults, "given": asked.form.all()}
+        self._requests.identify(id, note=note, actor=asked.actor)
         return {}
 
     def _find(self, asked: PageRequest, id: str) -> Mapping[str, Any]:
@@ -276,23 +288,23 @@ class RequestPages:
         )
 
     def _refuse(self, asked: PageRequest, id: str) -> Response:
-        reason = asked.form.text("reason")
-        if not reason or len(reason) > _MAX_NOTE:
-            return self._act_page(asked, id, "refuse", status=422, faults={"reason": "missing"})
+        reason, faults = _said(asked, "reason", required=True)
+        if faults:
+            return self._act_page(asked, id, "refuse", status=422, faults=faults)
         self._requests.refuse(id, reason=reason, actor=asked.actor)
         return asked.see("dpo_request", id=id)
 
     def _extend(self, asked: PageRequest, id: str) -> Response:
-        reason = asked.form.text("reason")
-        if not reason or len(reason) > _MAX_NOTE:
-            return self._act_page(asked, id, "extend", status=422, faults={"reason": "missing"})
+        reason, faults = _said(asked, "reason", required=True)
+        if faults:
+            return self._act_page(asked, id, "extend", status=422, faults=faults)
         self._requests.extend(id, reason=reason, actor=asked.actor)
         return asked.see("dpo_request", id=id)
 
     def _close(self, asked: PageRequest, id: str) -> Response:
-        note = asked.form.text("note")
-        if len(note) > _MAX_NOTE:
-            return self._act_page(asked, id, "close", status=422, faults={"note": "long"})
+        note, faults = _said(asked, "note")
+        if faults:
+            return self._act_page(asked, id, "close", status=422, faults=faults)
         self._requests.done(id, note=note, actor=asked.actor)
         return asked.see("dpo_request", id=id)
 
@@ -363,6 +375,14 @@ class RequestPages:
         answer.headers.update(HEADERS)
         answer.headers["Content-Disposition"] = f'attachment; filename="receipt-{erasure}.json"'
         return answer
+
+
+def _said(asked: PageRequest, name: str, *, required: bool = False) -> tuple[str, Mapping[str, str]]:
+    """A note or a reason, and what is wrong with it: ``missing`` or ``long``."""
+    text = asked.form.text(name)
+    if required and not text:
+        return text, {name: "missing"}
+    return text, {name: "long"} if len(text) > _MAX_NOTE else {}
 
 
 def _recipients(request: DataSubjectRequest) -> list[str]:

@@ -35,7 +35,6 @@ _SPANS: Final = 12
 _YEAR_DAYS: Final = 366
 _SERIES: Final = 4
 _LISTED: Final = 100
-_ENTRIES: Final = 1_000
 _SECONDS: Final = 5.0
 """A deletion that takes longer than this goes on in the background."""
 
@@ -115,10 +114,8 @@ class RetentionPages:
 
     def _proofs(self) -> Mapping[str, Entry]:
         """The last entry on each source of which something was deleted."""
-        found: dict[str, Entry] = {}
-        for entry in self._audit.newest((RETENTION_APPLIED,), None, _ENTRIES):
-            found.setdefault(str(entry.detail.get("source")), entry)
-        return found
+        entries = self._audit.newest_of_each(RETENTION_APPLIED, "source")
+        return {str(entry.detail.get("source")): entry for entry in entries}
 
     def _chart(self, asked: PageRequest, entries: Mapping[str, ProcessingActivity]) -> Chart:
         _ = translations(asked.language).gettext
