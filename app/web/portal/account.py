@@ -18,6 +18,7 @@ from app.web.portal import visitors
 from app.web.portal.frame import Frame
 from app.web.portal.sign_in import qr_code
 from app.web.portal.signed_pages import EVERYBODY, PageRequest, SignedPages
+from app.web.portal.visitors import Visitors
 
 Again = Callable[..., Response]
 """Shows a form again: the fault, and the seconds to wait."""
@@ -27,9 +28,16 @@ class AccountPages:
     """Shows an account to its owner, changes how they sign in, and ends sessions."""
 
     def __init__(
-        self, sessions: Sessions, sign_in: LocalSignIn, providers: ProviderSignIn, frame: Frame, public_url: str
+        self,
+        sessions: Sessions,
+        visitors: Visitors,
+        sign_in: LocalSignIn,
+        providers: ProviderSignIn,
+        frame: Frame,
+        public_url: str,
     ) -> None:
         """``public_url``: that of this store, to which providers lead back."""
+        self._visitors = visitors
         self._sessions = sessions
         self._sign_in = sign_in
         self._providers = providers
@@ -113,6 +121,8 @@ class AccountPages:
             )
         except (SignInRefused, SignInThrottled) as refused:
             return self._second_factor_form(asked)(_fault(refused), refused.retry_after)
+        # The session of before has ended: forms of the page are of the new one.
+        asked = asked._replace(visitor=self._visitors.of_token(done.token) or asked.visitor)
         answer = asked.render("account_codes.html", "account", recovery=codes)
         visitors.remember(answer, done.token)
         return answer

@@ -91,7 +91,11 @@ class Visitors:
         """
         self._serving.require()
         token = _token()
-        session = self._sessions.find(token) if token else None
+        return self.of_token(token) if token else None
+
+    def of_token(self, token: str) -> Visitor | None:
+        """The visitor whose session has a token; None: nobody's."""
+        session = self._sessions.find(token)
         if session is None:
             return None
         now: datetime = self._now()

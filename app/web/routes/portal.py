@@ -74,7 +74,9 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     publisher = settings.publisher or settings.service_name or settings.organisation
     ExplorerPages(container.research.readings, platform.zone, publisher, settings.public_url).add_to(pages)
     access = container.access
-    AccountPages(sessions, access.local_sign_in, access.provider_sign_in, frame, settings.public_url).add_to(pages)
+    AccountPages(sessions, visitors, access.local_sign_in, access.provider_sign_in, frame, settings.public_url).add_to(
+        pages
+    )
     UserPages(
         access.users,
         sessions,
