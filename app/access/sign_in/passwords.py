@@ -55,7 +55,8 @@ def require_good(password: str, *names: str) -> None:
     chosen = normalised(password)
     if len(chosen) < MIN_CHARACTERS:
         raise _refused("password-short", f"A password has {MIN_CHARACTERS} characters at least.")
-    if len(chosen) > MAX_CHARACTERS:
+    # Of what is typed no more is looked at when it is compared.
+    if max(len(password), len(chosen)) > MAX_CHARACTERS:
         raise _refused("password-long", f"A password has {MAX_CHARACTERS} characters at most.")
     plain = chosen.casefold()
     if any(part in plain for name in names for part in _parts(name)):

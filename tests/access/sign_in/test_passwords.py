@@ -19,6 +19,8 @@ from app.core.errors import Overloaded, PasswordRefused
         ("x" * 11, "short"),
         ("correcthor", "short"),
         ("x" * 257, "long"),
+        ("quatre renards bleus" + "e\u0301" * 119, "long"),
+        ("quatre renards bleus" + "\ufb03" * 79, "long"),
         ("motdepasse123!", "common"),
         ("Motdepasse2026", "common"),
         ("AzertyUiop12", "common"),
