@@ -99,7 +99,10 @@ class LocalSignIn:
         attempt.succeeded()
         if secrets.password is not None and self._hashing.outdated(secrets.password):
             hashed = self._hashing.hashed(password)
-            self._users.edit_secrets(user.id, lambda held: held._replace(password=hashed))
+            # Unless it was changed or taken off meanwhile.
+            self._users.edit_secrets(
+                user.id, lambda held: held._replace(password=hashed) if held.password == secrets.password else held
+            )
         return self._passed(user, secrets)
 
     def accept(self, code: str, password: str) -> SignedIn:

@@ -190,8 +190,11 @@ class Users:
         """
 
         def edited(row: StoredUser) -> StoredUser:
-            changed = edit(self._secrets(row)).encoded()
-            return row._replace(secrets=self._keys.encrypt(place(id, "secrets"), changed))
+            held = self._secrets(row)
+            changed = edit(held)
+            if changed is held:
+                return row
+            return row._replace(secrets=self._keys.encrypt(place(id, "secrets"), changed.encoded()))
 
         return self._secrets(self._change(id, edited))
 
@@ -207,7 +210,10 @@ class Users:
     def _change(self, id: str, edit: Callable[[StoredUser], StoredUser]) -> StoredUser:
         for _ in range(_TRIES):
             row = self._row(id)
-            changed = edit(row)._replace(n=row.n + 1)
+            edited = edit(row)
+            if edited is row:
+                return row
+            changed = edited._replace(n=row.n + 1)
             if self._repository.replace(changed):
                 return changed
         raise UserConflict("This account is being changed by others. Try again.")

@@ -491,6 +491,25 @@ def test_a_reset_takes_everything_off_and_needs_the_new_link(site: Server) -> No
     assert {"user": user.id, "second_factor": "reset"} in kinds(site, "user-changed", user)
 
 
+def test_a_hash_that_is_made_anew_undoes_no_reset(site: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = with_password(site, Role.GUARDIAN)
+    local, stored = site.container.access.local_sign_in, site.container.platform.store.collection("users")
+    hashed = local._hashing.hashed
+
+    def meanwhile(password: str) -> str:
+        local.reset(user, actor="cli:test")
+        changes.append(stored.find_one({"_id": user.id})["n"])  # type: ignore[index]
+        return hashed(password)
+
+    changes: list[int] = []
+    monkeypatch.setattr(local._hashing, "outdated", lambda _: True)
+    monkeypatch.setattr(local._hashing, "hashed", meanwhile)
+    local.check_password(user.login, PASSWORD, address=None)
+    assert local.secrets(user).password is None
+    # Nor is anything written.
+    assert stored.find_one({"_id": user.id})["n"] == changes[0]  # type: ignore[index]
+
+
 def test_secrets_are_sealed(site: Server) -> None:
     user, secret = with_second_factor(site, Role.DPO)
     stored = site.container.platform.store.collection("users").find_one({"_id": user.id})
