@@ -70,11 +70,13 @@ class Reaches:
             return None
         # Taken before the look: what is emptied meanwhile is not filled with what was read before.
         known, key = self._known, (perimeter, self._today())
-        if key in known and self._trusted():
-            return known[key]
+        found = known.get(key)
+        if found is not None and self._trusted():
+            return found
         reach = Reach(perimeter, self._of_sources(perimeter), self._of_schools(perimeter), *perimeter[3:])
         if len(known) >= _KNOWN_AT_MOST:
-            known.clear()
+            # A new one rather than clear(): others are looking into it.
+            self._known = {}
         known[key] = reach
         return reach
 
