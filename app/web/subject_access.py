@@ -17,8 +17,8 @@ AT_ONCE: Final = 2
 class ExportAnswers:
     """Answers with exports. Safe to share between threads."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._places = threading.BoundedSemaphore(at_once)
+    def __init__(self) -> None:
+        self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def of(self, begin: Callable[[], Iterator[bytes]], filename: str = "access.zip") -> Response:
         """The answer that is the zip which ``begin`` begins to write.

@@ -14,6 +14,7 @@ from app.platform.jobs.run import Job
 from app.web import gauges, operations
 from app.web.purpose import stated
 from app.web.standing import Standing
+from app.web.subject_access import ExportAnswers
 
 
 class Readiness(wiring.Restoring, Protocol):
@@ -57,6 +58,11 @@ class WebServices(FeatureServices):
     def metrics(self) -> operations.Metrics:
         """Counters of this process."""
         return operations.Metrics(RELEASE)
+
+    @cached_property
+    def exports(self) -> ExportAnswers:
+        """Answers with subject access exports, of the API and of pages."""
+        return ExportAnswers()
 
     def stated_purpose(self) -> Mapping[str, object]:
         """The purpose of the current request, for the detail of an audit entry; empty outside a request."""

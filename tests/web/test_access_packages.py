@@ -12,6 +12,8 @@ import pytest
 
 from app.access import scopes
 from app.access.credentials import NewCredential
+from app.web.subject_access import ExportAnswers
+from app.wiring.web_application import create_app
 from tests.served import Server, statement
 
 PATH = "/api/v1/persons/access"
@@ -88,3 +90,12 @@ def test_one_that_is_cut_off_does_not_open(server: Server, dpo: NewCredential, p
     whole = ask(server, dpo, {"agents": [pupil]}).content
     with pytest.raises(BadZipFile):
         ZipFile(io.BytesIO(whole[:-100]))
+
+
+def test_the_api_and_pages_share_the_places_of_a_process(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools: list[ExportAnswers] = []
+    real = ExportAnswers.__init__
+    monkeypatch.setattr(ExportAnswers, "__init__", lambda self, *given: pools.append(self) or real(self, *given))
+    app = create_app(server.settings)
+    app.extensions["sillage"].close()
+    assert len(pools) == 1

@@ -11,10 +11,9 @@ from app.web.gate import Gate
 from app.web.subject_access import ExportAnswers
 
 
-def blueprint(gate: Gate, packages: SubjectAccessExports) -> Blueprint:
+def blueprint(gate: Gate, packages: SubjectAccessExports, answers: ExportAnswers) -> Blueprint:
     """The route. The data subject stands in the body: what is in an address may be logged on its way."""
     routes = Blueprint("access_packages", __name__)
-    answers = ExportAnswers()
 
     @routes.post("/persons/access")
     def access() -> Response:

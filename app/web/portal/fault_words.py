@@ -11,11 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from app.web.portal.language import SOURCE, translations
-
-
-def N_(message: str) -> str:
-    """Mark a message for the catalogues; it is translated where it is shown."""
-    return message
+from app.web.portal.signed_pages import N_
 
 
 class Said(NamedTuple):

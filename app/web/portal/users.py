@@ -24,14 +24,9 @@ from app.core.errors import BadParameter, Fault, RegisterInvalid, UserConflict
 from app.governance.register.service import Register
 from app.standards.france import uai
 from app.web.portal.forms import Form
-from app.web.portal.signed_pages import PageRequest, SignedPages
+from app.web.portal.signed_pages import N_, PageRequest, SignedPages
 
 _OPERATOR: Final = (Role.OPERATOR,)
-
-
-def N_(message: str) -> str:
-    """Mark a message for the catalogues; it is translated where it is shown."""
-    return message
 
 
 class Standing(NamedTuple):

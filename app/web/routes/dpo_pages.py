@@ -23,7 +23,7 @@ def add(container: Needs, signed: SignedPages) -> None:
     pages = UnboundedPages(signed)
     desk = Desk(people.requests, access.users, people.recipients.labels)
     TodayPages(desk, operations.agenda).add_to(pages)
-    RequestPages(desk, people.requests, people.request_acts, platform.today).add_to(pages)
+    RequestPages(desk, people.requests, people.request_acts, container.web.exports, platform.today).add_to(pages)
     RegisterPages(desk, governance.register, retention.service, retention.contracts, retention.certificates).add_to(
         pages
     )

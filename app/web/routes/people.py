@@ -14,7 +14,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
     """The blueprints."""
     people, longest = container.people, container.settings.statement_bytes
     return (
-        Mounted(access_packages.blueprint(gate, people.packages), API),
+        Mounted(access_packages.blueprint(gate, people.packages, container.web.exports), API),
         Mounted(persons.blueprint(gate, people.finder, people.erasures, people.disclosures), API),
         Mounted(learner_links.blueprint(gate, people.links), API),
         Mounted(requests.blueprint(gate, people.requests, people.recipients.labels), API),

@@ -20,6 +20,7 @@ from app.people.requests.service import DataSubjectRequests
 from app.people.requests.steps import ANSWERED, DONE, IDENTIFIED, KINDS, REFUSED, DataSubjectRequest
 from app.web.portal.dpo.desk import ROLES, Desk, status_of
 from app.web.portal.dpo.who import ACCOUNTS, said
+from app.web.portal.files import attachment
 from app.web.portal.frame import HEADERS
 from app.web.portal.signed_pages import N_, PageRequest
 from app.web.portal.unbounded import UnboundedPages
@@ -73,13 +74,15 @@ def stages(request: DataSubjectRequest, erasures: Sequence[Erasure] = ()) -> lis
 class RequestPages:
     """Shows requests, and takes their steps."""
 
-    def __init__(self, desk: Desk, requests: DataSubjectRequests, acts: RequestActs, today: Today) -> None:
+    def __init__(
+        self, desk: Desk, requests: DataSubjectRequests, acts: RequestActs, exports: ExportAnswers, today: Today
+    ) -> None:
         """``today``: where the controller is."""
         self._desk = desk
         self._requests = requests
         self._acts = acts
         self._today = today
-        self._exports = ExportAnswers(1)
+        self._exports = exports
         self._steps: Mapping[str, Callable[[PageRequest, str], Mapping[str, Any]]] = {
             "identify": self._identify,
             "find": self._find,
@@ -371,10 +374,7 @@ class RequestPages:
         document = next((one.receipt for one in self._acts.erasures(found) if one.id == erasure), None)
         if document is None:
             raise NotFound("There is no such receipt, or not yet: the erasure is under way.")
-        answer = Response(document, content_type="application/json")
-        answer.headers.update(HEADERS)
-        answer.headers["Content-Disposition"] = f'attachment; filename="receipt-{erasure}.json"'
-        return answer
+        return attachment(f"receipt-{erasure}.json", document, "application/json")
 
 
 def _said(asked: PageRequest, name: str, *, required: bool = False) -> tuple[str, Mapping[str, str]]:

@@ -23,8 +23,8 @@ from app.retention.service import DAY_US, Retention
 from app.web.portal.charts import Axis, Cell, Chart, Form, Kind, Limit, Span
 from app.web.portal.dpo.ages import Ages
 from app.web.portal.dpo.desk import ROLES, Desk, status_of
-from app.web.portal.files import csv_answer, specification_answer
-from app.web.portal.frame import HEADERS, moment_of
+from app.web.portal.files import attachment, csv_answer, specification_answer
+from app.web.portal.frame import moment_of
 from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_, PageRequest
 from app.web.portal.unbounded import UnboundedPages
@@ -277,10 +277,7 @@ class RetentionPages:
         document = self._certificates.get(id).document
         if document is None:
             raise NotFound("There is no certificate yet: it is under way.")
-        answer = Response(document, content_type="application/json")
-        answer.headers.update(HEADERS)
-        answer.headers["Content-Disposition"] = f'attachment; filename="certificate-{id}.json"'
-        return answer
+        return attachment(f"certificate-{id}.json", document, "application/json")
 
 
 def _end(until: int | None, counted: int) -> int:
