@@ -10,7 +10,6 @@ import orjson
 from flask import Response
 
 from app.access.credentials import SECRET_BYTES, Access, NewCredential, Sources
-from app.access.principals import Principal
 from app.access.roles import Role
 from app.access.store import Source, StoredCredential
 from app.core import clock, given
@@ -349,7 +348,7 @@ class ProducerPages:
         Raises:
             OutsidePerimeter: it is none of theirs, or is registered no more.
         """
-        bounds.note(_principal(asked))
+        bounds.note(asked.principal)
         if source in _own(asked):
             try:
                 return self._access.source(source)
@@ -397,10 +396,6 @@ def _known(detail: str) -> str:
 def _own(asked: PageRequest) -> Sequence[str]:
     """Ids of the visitor's sources, whichever of their grants they are of."""
     return sorted({source for grant in asked.grants for source in grant.perimeter.sources or ()})
-
-
-def _principal(asked: PageRequest) -> Principal:
-    return asked.principal
 
 
 def _moment(microseconds: int | None) -> datetime | None:

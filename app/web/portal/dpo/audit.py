@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import orjson
 from flask import Response
 
-from app.access.scopes import RIGHTS
 from app.core.clock import Today
 from app.core.errors import BadCursor, BadRequest
 from app.core.given import bound_of_day
@@ -120,7 +119,6 @@ class AuditPages:
             (kind,) if kind else GROUPS.get(group, ()),
             instants["since"],
             instants["until"],
-            RIGHTS in asked.principal.scopes,
         )
         if form.text("step") == "csv":
             return self._file(asked, wanted)

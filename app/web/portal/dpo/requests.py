@@ -32,8 +32,6 @@ _TOLD: Final = "recipients-listed"
 # GDPR art. 19: of these, whoever received the data is told.
 _TELLING: Final = frozenset({"rectification", "erasure", "restriction"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-PAGES: Final = ("refuse", "extend", "close", "export", "erase", "rectify", "object", "restrict")
-"""Acts that have a page of their own."""
 
 
 class Stage(NamedTuple):
@@ -105,7 +103,7 @@ class RequestPages:
 
     def add_to(self, pages: UnboundedPages) -> None:
         """Register the pages."""
-        acts = f"dpo/requests/<id>/<any({','.join(PAGES)}):act>"
+        acts = f"dpo/requests/<id>/<any({','.join(self._pages)}):act>"
         pages.show("dpo/requests", "dpo_requests", ROLES, self.requests, menu=N_("Requests"))
         pages.show("dpo/requests/open", "dpo_open_request", ROLES, self.opening, purpose=True)
         pages.act("dpo/requests/open", "dpo_request_opened", ROLES, self.open, purpose=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-import orjson
-
 from app.core.errors import BadRequest
 from app.people.audit_search import read_agents
 from app.people.finding.finder import data_subject_of
@@ -68,8 +66,3 @@ def said(form: Form) -> Said:
         except BadRequest:
             faults["who"] = "many" if listed else "nobody"
     return Said(listed, faults)
-
-
-def as_json(agents: tuple[object, ...]) -> str:
-    """Agents in one field of a form, to be sent again."""
-    return orjson.dumps(agents).decode()
