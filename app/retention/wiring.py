@@ -166,6 +166,7 @@ class RetentionServices(FeatureServices):
             _log.warning("reviews of processing activities are overdue", activities=reviews)
         run = self.service.apply(self._platform.now_us(), dry_run=False, check=lease.check)
         swept = self._traces.attachment_repository.sweep(clock.now())
+        self._traces.arrivals.prune()
         audit = self.audit_retention.apply(self._platform.now_us(), dry_run=False, check=lease.check)
         self._people.receptions.prune(audit.before)
         return {

@@ -27,16 +27,21 @@ from app.traces.quality.store import DELAYS, ArrivalRepository, Arrived, Change,
 
 SAMPLED: Final = 8
 """Statements of a batch whose delay is looked at."""
-MAX_WAITING: Final = 2_000
-"""Different faults that are kept to be written at the next heartbeat: further ones are not counted."""
+MAX_DAILY: Final = 200
+"""Different faults of a source that a process counts on a day: more are made by a sender who looks for them."""
 MAX_EACH: Final = 200
 """Faults of one batch that are counted."""
 DAYS: Final = 14
 """Days that a report is of, today included."""
 SHOWN: Final = 20
+KEPT_DAYS: Final = 183
+"""Days for which counts are kept: a report is of two weeks, and a school looks back at the term before at most."""
+MAX_PARTS: Final = 8
+"""Parts of a pointer that are told: as many as lead to an activity within a SubStatement."""
 _FROM_PROFILES: Final = ("template-", "extension-", "subregistration-", "uai-", "mef-")
 """Rules whose pointers a profile words, not the sender."""
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_POSITION: Final = "*"
 _CHOSEN: Final = "…"
 _DAY: Final = 86_400_000_000
 _HOUR: Final = 3_600_000_000
@@ -123,6 +128,8 @@ class Arrivals:
         self._numbers: dict[tuple[str, str], Counter[str]] = {}
         self._last: dict[tuple[str, str], int] = {}
         self._faults: dict[tuple[str, str, str], FaultCount] = {}
+        self._today = ""
+        self._told: dict[str, set[str]] = {}
 
     # --- counting -----------------------------------------------------------------------------------
 
@@ -204,22 +211,34 @@ class Arrivals:
                     for key, each in faults.items():
                         self._keep(key, each)
 
+    def prune(self) -> None:
+        """Delete what is older than ``KEPT_DAYS``, but for the day on which each source sent last."""
+        today = datetime.fromtimestamp(self._now_us() / 1e6, UTC).date()
+        self._repository.prune((today - timedelta(days=KEPT_DAYS)).isoformat())
+
     def _add(self, source: str, day: str, numbers: Counter[str], last: int | None) -> None:
         self._numbers.setdefault((source, day), Counter()).update(numbers)
         if last is not None:
             self._last[source, day] = max(last, self._last.get((source, day), 0))
 
     def _tell(self, source: str, now: int, fault: Fault, pointer: str, *, refused: int, kept: int) -> None:
-        place = pointer if fault.rule.startswith(_FROM_PROFILES) else general(pointer)
+        day = _day(now)
+        place = general(pointer, worded=fault.rule.startswith(_FROM_PROFILES))
         made = blake2b(f"{place}\0{fault.rule}\0{fault.section}".encode(), digest_size=8).hexdigest()
+        if day != self._today:
+            self._today, self._told = day, {}
+        known = self._told.setdefault(source, set())
+        if made not in known:
+            if len(known) >= MAX_DAILY:
+                return
+            known.add(made)
         told = FaultCount(made, source, place, fault.rule, fault.section, fault.message, refused, kept, now, now)
-        self._keep((source, _day(now), made), told)
+        self._keep((source, day, made), told)
 
     def _keep(self, key: tuple[str, str, str], told: FaultCount) -> None:
         before = self._faults.get(key)
         if before is None:
-            if len(self._faults) < MAX_WAITING:
-                self._faults[key] = told
+            self._faults[key] = told
             return
         self._faults[key] = before._replace(
             refused=before.refused + told.refused,
@@ -275,11 +294,16 @@ class Arrivals:
         return self._repository.newest_of_each()
 
 
-def general(pointer: str) -> str:
-    """A pointer without what a sender chose: positions become ``*``, and names that xAPI does not have ``…``."""
-    known = _names()
-    parts = pointer.split("/")[1:]
-    return "".join(f"/{'*' if _NUMBER.fullmatch(part) else part if part in known else _CHOSEN}" for part in parts)
+def general(pointer: str, *, worded: bool = False) -> str:
+    """A pointer without what a sender chose: positions become ``*``, and ``…`` stands for all from a name on that xAPI
+    does not have, or beyond ``MAX_PARTS``. ``worded``: a profile chose the names.
+    """
+    parts = [_POSITION if _NUMBER.fullmatch(part) else part for part in pointer.split("/")[1:]]
+    if not worded:
+        known = _names()
+        told = next((place for place, part in enumerate(parts[:MAX_PARTS]) if part not in known), MAX_PARTS)
+        parts[told:] = [_CHOSEN] if told < len(parts) else []
+    return "".join(f"/{part}" for part in parts)
 
 
 def _within(pointer: str) -> str:
@@ -290,7 +314,7 @@ def _within(pointer: str) -> str:
 
 @cache
 def _names() -> frozenset[str]:
-    found: set[str] = set()
+    found = {_POSITION}
     for version in SUPPORTED:
         _gather(contracts.load(*version.spec.schema), found)
     return frozenset(found)

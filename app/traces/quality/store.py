@@ -20,7 +20,7 @@ Documents of ``fault_counts``::
     _id         {source, day, fault}
     source, day
     fault       str    digest of pointer, rule and section
-    pointer     str    JSON pointer within a statement: positions are ``*``, names that a sender chose ``…``
+    pointer     str    JSON pointer within a statement: positions are ``*``, what a sender chose ``…``
     rule, section, message  str  as told
     refused     int    times told with a refusal
     kept        int    statements that were stored with it
@@ -143,6 +143,16 @@ class ArrivalRepository:
                 self._arrivals.bulk_write(arrived, ordered=False)
             if told:
                 self._faults.bulk_write(told, ordered=False)
+
+    def prune(self, before: str) -> None:
+        """Delete the counts of days before this one (``YYYY-MM-DD``), but for that on which each source sent last."""
+        with translated():
+            newest = self._arrivals.aggregate(
+                [{"$match": {"last": {"$exists": True}}}, {"$group": {"_id": "$source", "day": {"$max": "$day"}}}]
+            )
+            kept = [{"source": each["_id"], "day": each["day"]} for each in newest if each["day"] < before]
+            self._arrivals.delete_many({"day": {"$lt": before}, "_id": {"$nin": kept}})
+            self._faults.delete_many({"day": {"$lt": before}})
 
     def days(self, source: str, since: str) -> Sequence[Arrived]:
         """The days of a source on which something came, from a day (``YYYY-MM-DD``, included), in order."""

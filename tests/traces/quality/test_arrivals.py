@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.core.errors import DatabaseUnavailable, Fault, InvalidStatement
 from app.platform.mongo.connection import Store
-from app.traces.quality.arrivals import MAX_WAITING, Arrivals, general
+from app.traces.quality.arrivals import KEPT_DAYS, MAX_DAILY, Arrivals, general
 from app.traces.quality.store import ArrivalRepository
+from app.wiring.container import Container
+from tests.people.people import container
 from tests.served import Server, statement
+
+__all__ = ("container",)
 
 NOW = datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -103,6 +108,9 @@ def test_the_longest_silence(counted: tuple[Arrivals, Callable[[datetime], None]
         ("/Camille Exemple", "/…"),
         ("/result/score/scaled", "/result/score/scaled"),
         ("/attachments/12/sha2", "/attachments/*/sha2"),
+        ("/context/extensions/x/actor/verb/12", "/context/extensions/…"),
+        ("/actor/verb" * 4, "/actor/verb" * 4),
+        ("/actor/verb" * 5, "/actor/verb" * 4 + "/…"),
         ("", ""),
     ],
 )
@@ -128,12 +136,58 @@ def test_what_cannot_be_written_is_kept_for_the_next_time(
     assert report.today.refused == 2 and report.faults[0].fault.refused == 2
 
 
-def test_no_sender_fills_the_memory_with_different_faults(counted: tuple[Arrivals, Callable[[datetime], None]]) -> None:
+def test_a_fault_that_a_profile_words_is_one_at_every_position(
+    counted: tuple[Arrivals, Callable[[datetime], None]],
+) -> None:
     arrivals, _ = counted
-    for number in range(MAX_WAITING + 100):
-        arrivals.refused("one", 1, refusal(Fault("/id", f"template-{number}", "x", "x")), many=False)
-    assert len(arrivals._faults) == MAX_WAITING
-    assert arrivals.report("one").today.batches == MAX_WAITING + 100
+    defined = "/definition/extensions/https:~1~1x.example"
+    for at in range(3):
+        place = f"/context/contextActivities/grouping/{at}{defined}"
+        arrivals.stored("one", [statement()], [True], {0: [Fault(place, "extension-value", "x", "x")]})
+    assert [(each.fault.pointer, each.fault.kept) for each in arrivals.report("one").faults] == [
+        (f"/context/contextActivities/grouping/*{defined}", 3)
+    ]
+
+
+def test_no_sender_fills_the_memory_or_the_database_with_different_faults(
+    counted: tuple[Arrivals, Callable[[datetime], None]],
+) -> None:
+    arrivals, set_clock = counted
+
+    def refuse(source: str, numbers: range) -> None:
+        for number in numbers:
+            arrivals.refused(source, 1, refusal(Fault("/id", f"template-{number}", "x", "x")), many=False)
+
+    refuse("one", range(MAX_DAILY - 10))
+    assert len(arrivals.faults("one")) == MAX_DAILY - 10
+    refuse("one", range(MAX_DAILY + 100))
+    assert len(arrivals.faults("one")) == MAX_DAILY
+    refuse("one", range(10))
+    assert arrivals.faults("one")[0].refused == 3
+    assert arrivals.report("one").today.batches == 2 * MAX_DAILY + 100
+    refuse("two", range(1))
+    assert len(arrivals.faults("two")) == 1
+    set_clock(NOW + timedelta(days=1))
+    refuse("one", range(MAX_DAILY, MAX_DAILY + 1))
+    assert len(arrivals.faults("one")) == MAX_DAILY + 1
+
+
+def test_the_retention_job_deletes_old_counts_but_when_a_source_sent_last(container: Container) -> None:
+    now, day = container.platform.now_us(), 86_400_000_000
+    at = [now]
+    repository = ArrivalRepository(container.platform.store)
+    arrivals = Arrivals(repository, lambda: at[0])
+    for before in (KEPT_DAYS + 2, KEPT_DAYS + 1, KEPT_DAYS):
+        at[0] = now - before * day
+        arrivals.refused("one", 1, refusal(Fault("/id", "id-format", "xAPI-Data 2.4.1", "x")), many=False)
+        for source in ("one", "two") if before > KEPT_DAYS else ("one",):
+            arrivals.stored(source, [statement()], [True], {})
+    arrivals.flush()
+    job = next(job for job in container.jobs if job.name == "retention")
+    job.run(SimpleNamespace(check=lambda: None))  # type: ignore[arg-type]
+    assert len(repository.days("one", "")) == 1 and len(repository.days("two", "")) == 1
+    assert repository.newest("two") == now - (KEPT_DAYS + 1) * day
+    assert [each.refused for each in arrivals.faults("one")] == [1]
 
 
 def test_a_source_is_told_its_faults_over_the_api(server: Server) -> None:
