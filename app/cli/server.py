@@ -40,7 +40,7 @@ def init(container: Container) -> None:
     console.print(_("Data folder: {data_dir}", data_dir=settings.data_dir.absolute()))
     for line in container.keys.provider.kept:
         console.print(detail(line))
-    if not container.access.users.list():
+    if not container.access.users.any():
         console.print(_("Nobody signs in to the pages yet: `sillage user add LOGIN --name NAME --role operator`."))
 
 

@@ -12,6 +12,7 @@ from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.access.perimeters import SCHOOL, Perimeter, Territory
 from app.access.roles import Grant, Role, grants
 from app.access.sign_in.invitations import Invited
+from app.access.users.secrets import ways
 from app.access.users.service import LANGUAGES, User
 from app.commands.container import Container
 from app.commands.given import Moment
@@ -22,6 +23,9 @@ from app.core.errors import NotFound
 
 Command = TypeVar("Command", bound=Callable[..., object])
 _OPENS = N_("Whoever opens this link first has the account: give it to nobody else. It is good once, until {until}.")
+_WAYS = {"password": N_("password"), "second-factor": N_("second factor"), "invited": N_("invited")}
+_AT_ONCE = 200
+"""Accounts that the list reads at once."""
 
 
 @click.group()
@@ -145,23 +149,25 @@ def _show(container: Container, invited: Invited) -> None:
 @click.pass_obj
 def list_users(container: Container) -> None:
     """Show every account: who, in which roles until when, and how they sign in."""
+    users, invitations = container.access.users, container.access.invitations
     rows = table("account", "login", "name", "role", "limits", "until", "signs in by", "created", "disabled")
     zone = container.platform.zone
-    for each in container.access.users.list():
-        secrets = container.access.local_sign_in.secrets(each)
-        ways = [*((_("password"),) if secrets.password else ()), *((_("second factor"),) if secrets.totp else ())]
-        if container.access.invitations.ends(each) is not None:
-            ways.append(_("invited"))
-        gone = f"{each.disabled.astimezone(zone):%Y-%m-%d}" if each.disabled else ""
-        head = (each.id, each.login, each.name)
-        tail = (", ".join(ways) or "-", f"{each.created.astimezone(zone):%Y-%m-%d}", gone)
-        for place, grant in enumerate(each.grants or (None,)):
-            held = ("-", "", "")
-            if grant is not None:
-                ends = str(last_day_of(grant.ends, zone)) if grant.ends else ""
-                held = (grant.role.value, "" if grant.perimeter.unbounded else grant.perimeter.described(), ends)
-            blank = ("",) * 3
-            rows.add_row(*(head if place == 0 else blank), *held, *(tail if place == 0 else blank))
+    found = users.page(None, _AT_ONCE)
+    while found:
+        invited = invitations.ends_of([each for each, _secrets in found])
+        for each, secrets in found:
+            said = ", ".join(_(_WAYS[way]) for way in ways(secrets, invited.get(each.id)))
+            gone = f"{each.disabled.astimezone(zone):%Y-%m-%d}" if each.disabled else ""
+            head = (each.id, each.login, each.name)
+            tail = (said or "-", f"{each.created.astimezone(zone):%Y-%m-%d}", gone)
+            for place, grant in enumerate(each.grants or (None,)):
+                held = ("-", "", "")
+                if grant is not None:
+                    ends = str(last_day_of(grant.ends, zone)) if grant.ends else ""
+                    held = (grant.role.value, "" if grant.perimeter.unbounded else grant.perimeter.described(), ends)
+                blank = ("",) * 3
+                rows.add_row(*(head if place == 0 else blank), *held, *(tail if place == 0 else blank))
+        found = users.page(found[-1][0], _AT_ONCE)
     out().print(rows)
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
+from pymongo.collection import Collection
 
 from app.access.key_ends import default_last_day, end_of
 from app.access.perimeters import Perimeter, Territory
@@ -83,6 +84,25 @@ def test_a_role_that_needs_a_limit_is_not_given_without(container: Container, ro
     with pytest.raises(RegisterInvalid):
         add(container, "--role", role)
     assert container.access.users.list() == []
+
+
+def test_the_list_reads_accounts_and_their_invitations_at_once(
+    container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not container.access.users.any()
+    monkeypatch.setattr("app.commands.users._AT_ONCE", 2)
+    for number in range(5):
+        add(container, "--role", "dpo", login=f"c{number}@ecole.example")
+    assert container.access.users.any()
+    last = container.access.users.list()[-1]
+    container.access.users.edit_secrets(last.id, lambda _: Secrets(password="x", totp="S" * 32))
+    looked: list[object] = []
+    one = Collection.find_one
+    monkeypatch.setattr(Collection, "find_one", lambda self, *a, **k: looked.append(a) or one(self, *a, **k))
+    shown = run(container, "list")
+    assert re.findall(r"c\d@", shown) == [f"c{number}@" for number in range(5)]
+    assert shown.count("invited") == 5 and shown.count("password, second factor, invited") == 1
+    assert looked == []
 
 
 def test_a_login_is_of_one_account(container: Container) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -97,8 +98,13 @@ class Invitations:
 
     def ends(self, user: User) -> datetime | None:
         """Until when the invitation of an account is good; None: there is none."""
-        found = self._repository.of(user.id)
-        return None if found is None or self._now() >= found.ends else found.ends
+        return self.ends_of([user]).get(user.id)
+
+    def ends_of(self, users: Sequence[User]) -> Mapping[str, datetime]:
+        """Until when the invitations of these accounts are good, by their ids; nothing of those that have none."""
+        now = self._now()
+        found = self._repository.ends_of([user.id for user in users])
+        return {id: ends for id, ends in found.items() if now < ends}
 
     def withdraw(self, user: User) -> None:
         """Make the invitation of an account good for nothing."""

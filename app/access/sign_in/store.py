@@ -24,7 +24,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -172,11 +172,10 @@ class InvitationRepository:
             found = self._invitations.find_one_and_delete({"_id": digest, "ends": {"$gt": now}})
         return None if found is None else _invitation(found)
 
-    def of(self, user: str) -> StoredInvitation | None:
-        """The invitation of an account, ended or not."""
+    def ends_of(self, users: Sequence[str]) -> Mapping[str, datetime]:
+        """The ends of the invitations of these accounts, past or not."""
         with translated():
-            found = self._invitations.find_one({"user": user})
-        return None if found is None else _invitation(found)
+            return {str(found["user"]): found["ends"] for found in self._invitations.find({"user": {"$in": [*users]}})}
 
     def remove_all(self, user: str) -> None:
         """Remove those of an account."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import orjson
@@ -35,3 +37,14 @@ class Secrets(NamedTuple):
         """Undo ``encoded``."""
         found = orjson.loads(document)
         return cls(**{**found, "recovery": tuple(found.get("recovery", ()))})
+
+
+def ways(secrets: Secrets, invited: datetime | None) -> Sequence[str]:
+    """Ways in which the owner of an account signs in, of ``password``, ``second-factor``, ``invited``.
+
+    Args:
+        secrets: Of the account.
+        invited: Until when an invitation of it is good; None: there is none.
+    """
+    held = (("password", secrets.password), ("second-factor", secrets.totp), ("invited", invited))
+    return [way for way, there in held if there]

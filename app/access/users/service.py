@@ -116,6 +116,15 @@ class Users:
         """Every account, oldest first."""
         return [self._opened(row) for row in self._repository.list()]
 
+    def page(self, after: User | None, limit: int) -> Sequence[tuple[User, Secrets]]:
+        """Accounts with their secrets, oldest first, ``limit`` of them at most: those after one of them."""
+        rows = self._repository.page(None if after is None else (after.created, after.id), limit)
+        return [(self._opened(row), self._secrets(row)) for row in rows]
+
+    def any(self) -> bool:
+        """True if there is an account."""
+        return self._repository.any()
+
     def give(self, id: str, grants: Sequence[Grant], *, actor: str) -> User:
         """Give an account these roles in place of those that it has; its sessions end.
 

@@ -149,6 +149,20 @@ class UserRepository:
         with translated():
             return [_user(found) for found in self._users.find({}).sort([("created", 1), ("_id", 1)])]
 
+    def page(self, after: tuple[datetime, str] | None, limit: int) -> Sequence[StoredUser]:
+        """Accounts, oldest first, from the one after an instant and an id."""
+        asked: Document = {}
+        if after is not None:
+            created, id = after
+            asked = {"$or": [{"created": {"$gt": created}}, {"created": created, "_id": {"$gt": id}}]}
+        with translated():
+            return [_user(found) for found in self._users.find(asked).sort([("created", 1), ("_id", 1)]).limit(limit)]
+
+    def any(self) -> bool:
+        """True if there is an account."""
+        with translated():
+            return self._users.find_one({}, {"_id": 1}) is not None
+
     def remove(self, id: str) -> bool:
         """Remove an account; True if there was one."""
         with translated():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from flask import Response
+from flask import Response, request
 
 from app.access.key_ends import default_last_day, end_of
 from app.access.perimeters import SCHOOL, Perimeter, Territory, territory
@@ -17,6 +17,7 @@ from app.access.sign_in.invitations import Invitations, Invited
 from app.access.sign_in.providers.service import ProviderSignIn
 from app.access.sign_in.service import LocalSignIn
 from app.access.store import Source
+from app.access.users.secrets import Secrets, ways
 from app.access.users.service import User, Users
 from app.access.users.sessions import Sessions
 from app.core.clock import Now, Today
@@ -26,6 +27,8 @@ from app.standards.france import uai
 from app.web.portal.forms import Form
 from app.web.portal.signed_pages import N_, PageRequest, SignedPages
 
+PAGE: Final = 100
+"""Accounts of one page of the list."""
 _OPERATOR: Final = (Role.OPERATOR,)
 
 
@@ -88,15 +91,21 @@ class UserPages:
         pages.act("users/<id>/reset", "reset_user", _OPERATOR, self.reset)
 
     def list(self, asked: PageRequest) -> Response:
-        """Every account."""
-        return asked.render("users.html", "users", accounts=[self._standing(user) for user in self._users.list()])
+        """The accounts, page by page."""
+        after = request.args.get("after")
+        found = self._users.page(self._users.get(after) if after else None, PAGE + 1)
+        shown = found[:PAGE]
+        invited = self._invitations.ends_of([user for user, _ in shown])
+        return asked.render(
+            "users.html",
+            "users",
+            accounts=[self._standing(user, secrets, invited.get(user.id)) for user, secrets in shown],
+            whole=not after and shown == found,
+            following=None if shown == found else shown[-1][0].id,
+        )
 
-    def _standing(self, user: User) -> Standing:
-        secrets = self._sign_in.secrets(user)
-        ways = [*(("password",) if secrets.password else ()), *(("second-factor",) if secrets.totp else ())]
-        if self._invitations.ends(user) is not None:
-            ways.append("invited")
-        return Standing(user, user.roles(self._now()), ways, self._providers.of(user))
+    def _standing(self, user: User, secrets: Secrets, invited: datetime | None) -> Standing:
+        return Standing(user, user.roles(self._now()), ways(secrets, invited), self._providers.of(user))
 
     # --- a new one ----------------------------------------------------------------------------------
 
@@ -188,14 +197,15 @@ class UserPages:
         return asked.see("user", id=user.id)
 
     def _page(self, asked: PageRequest, user: User, fault: str) -> Response:
+        invited = self._invitations.ends(user)
         return asked.render(
             "user.html",
             "users",
             status=422 if fault else 200,
             fault=fault,
-            account=self._standing(user),
+            account=self._standing(user, self._sign_in.secrets(user), invited),
             named=named,
-            invited=self._invitations.ends(user),
+            invited=invited,
             sessions=self._sessions.of(user),
             now=self._now(),
             **self._choices(asked),

@@ -10,7 +10,7 @@ import pytest
 from app.access.perimeters import Territory
 from app.access.roles import Role
 from app.core import clock
-from app.web.portal.users import named
+from app.web.portal.users import PAGE, named
 from tests.served import Server, serving
 from tests.web.portal.browser import Browser
 from tests.web.portal.signed_in import NAME, SignedIn, signed_in
@@ -156,3 +156,22 @@ def test_a_hostile_name_stays_text(site: Server, operator: SignedIn) -> None:
     user = site.container.access.users.add(fresh(), name=HOSTILE, grants=[], actor="cli:test")
     for path in ("users", f"users/{user.id}"):
         assert "<script" not in operator.get(f"/en/{path}").text
+
+
+def test_the_list_has_pages(site: Server, operator: SignedIn) -> None:
+    users = site.container.access.users
+    for _ in range(PAGE):
+        users.add(fresh(), name="X", grants=[], actor="cli:test")
+    seen: list[str] = []
+    path: str | None = "/en/users"
+    sizes = []
+    while path is not None:
+        page = operator.get(path).text
+        ids = re.findall(r'href="/en/users/(u-[0-9a-f]{24})"', page)
+        sizes.append(len(ids))
+        seen += ids
+        onward = re.search(r'href="([^"]+)">Next accounts', page)
+        path = None if onward is None else onward[1]
+    assert seen == [user.id for user in users.list()]
+    assert len(sizes) > 1 and set(sizes[:-1]) == {PAGE}
+    assert operator.get("/en/users?after=u-0").status_code == 404
