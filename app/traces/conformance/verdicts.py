@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import compress
+from operator import add
 from typing import NamedTuple
 
 from app.access.store import Source
 from app.core import clock
 from app.core.announcer import Announcer
 from app.core.audit_sink import AuditSink
+from app.core.buffer import Buffer
 from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile, within
@@ -117,9 +118,7 @@ class ConformanceService:
         self._audit = audit
         self._announcer = announcer
         self._compiled: dict[tuple[str, tuple[str, ...]], Held] = {}
-        self._tally: Counter[tuple[str, str, str, str]] = Counter()
-        self._lock = threading.Lock()
-        self._flushing = threading.Lock()
+        self._tally: Buffer[tuple[str, str, str, str], int] = Buffer(repository.add_counts, add)
 
     def add(self, document: bytes, *, actor: str = "cli:profile add") -> Profile:
         """Load a profile document, in force everywhere when this returns.
@@ -237,17 +236,17 @@ class ConformanceService:
                 for faults, kept in zip(listed, stored, strict=True):
                     for rule in {fault.rule for fault in faults} if kept else ():
                         new[source.id, day, f"{name}:{rule}", Outcome.FAILS.value] += 1
-            self._add(new)
+            self._tally.add(new)
 
     def count_rejected(self, source: Source, statements: int) -> None:
         """Add a refused batch to the counters."""
         day = datetime.now(UTC).date().isoformat()
-        self._add(Counter({(source.id, day, "", REJECTED): statements}))
+        self._tally.add(Counter({(source.id, day, "", REJECTED): statements}))
 
     def count_protected(self, source: Source, outcome: str, found: Mapping[str, int]) -> None:
         """Add what was found in statements about minors to the counters: ``minors:KIND``, how often."""
         day = datetime.now(UTC).date().isoformat()
-        self._add(Counter({(source.id, day, f"minors:{kind}", outcome): count for kind, count in found.items()}))
+        self._tally.add(Counter({(source.id, day, f"minors:{kind}", outcome): count for kind, count in found.items()}))
 
     def document(self, source: Source, place: Place, content: Content) -> tuple[Fault, ...]:
         """The faults of a document that a source sends, under the profile that defines it; none when it promised none.
@@ -277,18 +276,11 @@ class ConformanceService:
     def count_document(self, source: str, faults: Sequence[Fault], outcome: str = Outcome.FAILS.value) -> None:
         """Add what is wrong with a document to the counters: ``documents:RULE``."""
         day = datetime.now(UTC).date().isoformat()
-        self._add(Counter((source, day, f"{DOCUMENTS}:{fault.rule}", outcome) for fault in faults))
+        self._tally.add(Counter((source, day, f"{DOCUMENTS}:{fault.rule}", outcome) for fault in faults))
 
     def flush(self) -> None:
         """Write the counters gathered since the last time. What cannot be written now is kept for the next time."""
-        # One at a time: when this returns, none of what was counted before is still on its way by another thread.
-        with self._flushing:
-            with self._lock:
-                tally, self._tally = self._tally, Counter()
-            try:
-                self._repository.add_counts(tally)
-            except SillageError:
-                self._add(tally)
+        self._tally.flush()
 
     def counts(self, source: str | None = None, since_day: str | None = None) -> Sequence[Count]:
         """Totals by source, template and outcome."""
@@ -301,10 +293,6 @@ class ConformanceService:
         with suppress(SillageError):
             self.flush()
         return self._repository.days(source, since_day)
-
-    def _add(self, tally: Counter[tuple[str, str, str, str]]) -> None:
-        with self._lock:
-            self._tally.update(tally)
 
     def held(self, source: Source) -> Held:
         """The profiles that the statements of a source are held to; compiled once for all sources that promise the

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from app.core import contracts
+from app.core.buffer import Buffer
 from app.core.clock import Clock
 from app.core.errors import Fault, SillageError
 from app.standards.xapi.timestamps import parse
@@ -124,10 +125,8 @@ class Arrivals:
         self._repository = repository
         self._now_us = now_us
         self._lock = threading.Lock()
-        self._flushing = threading.Lock()
-        self._numbers: dict[tuple[str, str], Counter[str]] = {}
-        self._last: dict[tuple[str, str], int] = {}
-        self._faults: dict[tuple[str, str, str], FaultCount] = {}
+        self._arrived = Buffer(self._write_arrived, _joined)
+        self._faults = Buffer(self._write_faults, _summed)
         self._today = ""
         self._told: dict[str, set[str]] = {}
 
@@ -164,15 +163,13 @@ class Arrivals:
         told = [faults for place, faults in broken.items() if fresh[place]]
         if told:
             numbers["failing"] = len(told)
-        with self._lock:
-            self._add(source, _day(now), numbers, now if new else None)
-            for fault in islice((each for faults in told for each in faults), MAX_EACH):
-                self._tell(source, now, fault, fault.pointer, refused=0, kept=1)
+        self._add(source, _day(now), numbers, now if new else None)
+        for fault in islice((each for faults in told for each in faults), MAX_EACH):
+            self._tell(source, now, fault, fault.pointer, refused=0, kept=1)
 
     def repeated(self, source: str, statements: int) -> None:
         """All of a batch was there already."""
-        with self._lock:
-            self._add(source, _day(self._now_us()), Counter({"repeated": statements}), None)
+        self._add(source, _day(self._now_us()), Counter({"repeated": statements}), None)
 
     def refused(self, source: str, statements: int, error: SillageError, *, many: bool) -> None:
         """A request was refused for what was in it.
@@ -189,27 +186,21 @@ class Arrivals:
         numbers = Counter({"batches": 1, f"codes.{error.code}": 1})
         if statements:
             numbers["refused"] = statements
-        with self._lock:
-            self._add(source, _day(now), numbers, None)
-            for fault in error.faults[:MAX_EACH]:
-                pointer = _within(fault.pointer) if many else fault.pointer
-                self._tell(source, now, fault, pointer, refused=1, kept=0)
+        self._add(source, _day(now), numbers, None)
+        for fault in error.faults[:MAX_EACH]:
+            pointer = _within(fault.pointer) if many else fault.pointer
+            self._tell(source, now, fault, pointer, refused=1, kept=0)
 
     def flush(self) -> None:
         """Write the counts gathered since the last time. What cannot be written now is kept for the next time."""
-        with self._flushing:
-            with self._lock:
-                numbers, last, faults = self._numbers, self._last, self._faults
-                self._numbers, self._last, self._faults = {}, {}, {}
-            changes = [Change(*key, counted, last.get(key)) for key, counted in sorted(numbers.items())]
-            try:
-                self._repository.add(changes, [(day, each) for (_, day, _), each in sorted(faults.items())])
-            except SillageError:
-                with self._lock:
-                    for (source, day), counted in numbers.items():
-                        self._add(source, day, counted, last.get((source, day)))
-                    for key, each in faults.items():
-                        self._keep(key, each)
+        self._arrived.flush()
+        self._faults.flush()
+
+    def _write_arrived(self, changes: Mapping[tuple[str, str], Change]) -> None:
+        self._repository.add([change for _, change in sorted(changes.items())])
+
+    def _write_faults(self, faults: Mapping[tuple[str, str, str], FaultCount]) -> None:
+        self._repository.add_faults([(day, each) for (_, day, _), each in sorted(faults.items())])
 
     def prune(self) -> None:
         """Delete what is older than ``KEPT_DAYS``, but for the day on which each source sent last."""
@@ -217,35 +208,25 @@ class Arrivals:
         self._repository.prune((today - timedelta(days=KEPT_DAYS)).isoformat())
 
     def _add(self, source: str, day: str, numbers: Counter[str], last: int | None) -> None:
-        self._numbers.setdefault((source, day), Counter()).update(numbers)
-        if last is not None:
-            self._last[source, day] = max(last, self._last.get((source, day), 0))
+        self._arrived.add({(source, day): Change(source, day, numbers, last)})
 
     def _tell(self, source: str, now: int, fault: Fault, pointer: str, *, refused: int, kept: int) -> None:
         day = _day(now)
         place = general(pointer, worded=fault.rule.startswith(_FROM_PROFILES))
         made = blake2b(f"{place}\0{fault.rule}\0{fault.section}".encode(), digest_size=8).hexdigest()
-        if day != self._today:
-            self._today, self._told = day, {}
-        known = self._told.setdefault(source, set())
-        if made not in known:
-            if len(known) >= MAX_DAILY:
-                return
-            known.add(made)
-        told = FaultCount(made, source, place, fault.rule, fault.section, fault.message, refused, kept, now, now)
-        self._keep((source, day, made), told)
+        if self._is_counted(source, day, made):
+            told = FaultCount(made, source, place, fault.rule, fault.section, fault.message, refused, kept, now, now)
+            self._faults.add({(source, day, made): told})
 
-    def _keep(self, key: tuple[str, str, str], told: FaultCount) -> None:
-        before = self._faults.get(key)
-        if before is None:
-            self._faults[key] = told
-            return
-        self._faults[key] = before._replace(
-            refused=before.refused + told.refused,
-            kept=before.kept + told.kept,
-            first=min(before.first, told.first),
-            last=max(before.last, told.last),
-        )
+    def _is_counted(self, source: str, day: str, made: str) -> bool:
+        """True if a fault is among the first ``MAX_DAILY`` of its source on the day."""
+        with self._lock:
+            if day != self._today:
+                self._today, self._told = day, {}
+            known = self._told.setdefault(source, set())
+            if len(known) < MAX_DAILY:
+                known.add(made)
+            return made in known
 
     # --- telling ------------------------------------------------------------------------------------
 
@@ -292,6 +273,20 @@ class Arrivals:
     def newest(self) -> Mapping[str, int]:
         """The instant at which something of each source was stored last, microseconds since 1970 UTC, if ever."""
         return self._repository.newest_of_each()
+
+
+def _joined(one: Change, other: Change) -> Change:
+    last = max((each.last for each in (one, other) if each.last is not None), default=None)
+    return one._replace(numbers=Counter(one.numbers) + Counter(other.numbers), last=last)
+
+
+def _summed(one: FaultCount, other: FaultCount) -> FaultCount:
+    return one._replace(
+        refused=one.refused + other.refused,
+        kept=one.kept + other.kept,
+        first=min(one.first, other.first),
+        last=max(one.last, other.last),
+    )
 
 
 def general(pointer: str, *, worded: bool = False) -> str:

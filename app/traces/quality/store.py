@@ -106,8 +106,8 @@ class ArrivalRepository:
         self._arrivals = store.collection(ARRIVALS)
         self._faults = store.collection(FAULTS)
 
-    def add(self, changes: Sequence[Change], faults: Sequence[tuple[str, FaultCount]]) -> None:
-        """Add to the counts; ``faults``: each with its day."""
+    def add(self, changes: Sequence[Change]) -> None:
+        """Add to the counts of arrivals."""
         arrived: list[UpdateOne] = []
         for change in changes:
             update: dict[str, Any] = {
@@ -117,6 +117,11 @@ class ArrivalRepository:
             if change.last is not None:
                 update["$max"] = {"last": change.last}
             arrived.append(UpdateOne({"_id": {"source": change.source, "day": change.day}}, update, upsert=True))
+        with translated():
+            self._arrivals.bulk_write(arrived, ordered=False)
+
+    def add_faults(self, faults: Sequence[tuple[str, FaultCount]]) -> None:
+        """Add to the counts of faults, each with its day."""
         told = [
             UpdateOne(
                 {"_id": {"source": each.source, "day": day, "fault": each.id}},
@@ -139,10 +144,7 @@ class ArrivalRepository:
             for day, each in faults
         ]
         with translated():
-            if arrived:
-                self._arrivals.bulk_write(arrived, ordered=False)
-            if told:
-                self._faults.bulk_write(told, ordered=False)
+            self._faults.bulk_write(told, ordered=False)
 
     def prune(self, before: str) -> None:
         """Delete the counts of days before this one (``YYYY-MM-DD``), but for that on which each source sent last."""

@@ -81,16 +81,15 @@ def test_refuse_stores_nothing_and_says_where(container: Container) -> None:
 def test_counts_are_read_after_those_that_another_thread_is_writing(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository = container.traces.profiles._repository
-    write, begun, go_on = repository.add_counts, threading.Event(), threading.Event()
+    tally = container.traces.profiles._tally
+    write, begun, go_on = tally._write, threading.Event(), threading.Event()
 
-    def slowly(tally: Any) -> None:
-        if tally:
-            begun.set()
-            assert go_on.wait(60)
-        write(tally)
+    def slowly(amounts: Any) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        write(amounts)
 
-    monkeypatch.setattr(repository, "add_counts", slowly)
+    monkeypatch.setattr(tally, "_write", slowly)
     with ThreadPoolExecutor(1) as pool:
         send(container, "off", named())
         # The housekeeping of the process has them, and has not written them yet.

@@ -118,8 +118,9 @@ def test_a_pointer_keeps_nothing_that_a_sender_chose(pointer: str, kept: str) ->
     assert general(pointer) == kept
 
 
-def test_what_cannot_be_written_is_kept_for_the_next_time(
-    counted: tuple[Arrivals, Callable[[datetime], None]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failing", ["add", "add_faults"])
+def test_what_cannot_be_written_is_kept_for_the_next_time_and_no_more(
+    counted: tuple[Arrivals, Callable[[datetime], None]], monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     arrivals, _ = counted
     fault = Fault("/id", "id-format", "xAPI-Data 2.4.1", "x")
@@ -129,7 +130,7 @@ def test_what_cannot_be_written_is_kept_for_the_next_time(
         def fail(*_: Any) -> None:
             raise DatabaseUnavailable("away")
 
-        away.setattr(ArrivalRepository, "add", fail)
+        away.setattr(ArrivalRepository, failing, fail)
         arrivals.flush()
     arrivals.refused("one", 1, refusal(fault), many=False)
     report = arrivals.report("one")
