@@ -174,13 +174,12 @@ class Aggregates:
             if reach is not None and _untold(definition, reach) is not None:
                 continue
             state = states.get(definition.id)
-            months = {part.bucket for part in self._repository.names(definition.id) if _visible(part)}
             lines.append(
                 Status(
                     definition,
-                    state.through if state and state.complete else None,
+                    state.as_of if state else None,
                     bool(state and state.complete),
-                    len(months),
+                    len(self.months(definition)),
                     len(state.settled) if state else 0,
                     state.late if state else 0,
                     sum(month.waiting for month in state.shown.values()) if state else 0,
@@ -295,7 +294,7 @@ class Aggregates:
             rows = rows[: query.limit]
             key = [rows[-1][definition.period], *(rows[-1][name] or "" for name in kept)]
             further = self._keys.encrypt_cursor(place, orjson.dumps(key), clock.today())
-        as_of = state.through if state is not None and state.complete else None
+        as_of = None if state is None else state.as_of
         by = definition.dimension_names if query.by is None else query.by
         return Answer(definition, as_of, self.minimum(definition), rows, further, by)
 

@@ -7,16 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Final
 
 from app.access.principals import Principal
 from app.access.reach import Reaches
 from app.core.audit_sink import AuditSink
+from app.governance.audit.log import AGGREGATE_READ
 from app.research.aggregates import PAGE_LIMIT, Aggregates, Answer, Query, Status
 from app.research.definitions import Definition
 
-READ: Final = "aggregate-read"
-"""Kind of the audit entry about a reading."""
+
+def record(
+    audit: AuditSink,
+    actor: str,
+    definition: Definition,
+    days: tuple[date | None, date | None],
+    *,
+    by: Sequence[str],
+    filtered: Sequence[str],
+    rows: int | None,
+) -> None:
+    """Put a reading on record: names of filters, not their values; ``rows`` is None where they are not counted yet."""
+    first, last = days
+    audit.append(
+        AGGREGATE_READ,
+        actor,
+        {
+            "aggregate": definition.id,
+            "from": first and first.isoformat(),
+            "to": last and last.isoformat(),
+            "by": [*by],
+            "filtered": [*filtered],
+            "rows": rows,
+        },
+    )
 
 
 class AggregateReadings:
@@ -57,28 +80,27 @@ class AggregateReadings:
         Raises:
             SillageError: as ``Aggregates.query``; or nothing can be put on record.
         """
-        found = self._aggregates.query(query, self._reaches.of(principal.perimeter))
-        # The values of filters stay out of it.
-        self._audit.append(
-            READ,
-            principal.id,
-            {
-                "aggregate": found.definition.id,
-                "from": query.first and query.first.isoformat(),
-                "to": query.last and query.last.isoformat(),
-                "by": list(found.by),
-                "filtered": [dimension for dimension, _ in query.where],
-                "rows": len(found.rows),
-            },
-        )
+        found = self._answered(principal, query)
+        self._record(principal, query, found, len(found.rows))
         return found
 
     def read_all(self, principal: Principal, query: Query) -> Iterator[Answer]:
-        """The whole answer to a question, a page at a time; each page is on record."""
-        cursor = query.cursor
-        while True:
-            found = self.read(principal, query._replace(limit=PAGE_LIMIT, cursor=cursor))
+        """The whole answer to a question, a page at a time; it is on record, once, before anybody has the first.
+
+        Raises:
+            SillageError: as ``read``.
+        """
+        query = query._replace(limit=PAGE_LIMIT)
+        found = self._answered(principal, query)
+        self._record(principal, query, found, len(found.rows) if found.next is None else None)
+        yield found
+        while found.next is not None:
+            found = self._answered(principal, query._replace(cursor=found.next))
             yield found
-            cursor = found.next
-            if cursor is None:
-                return
+
+    def _answered(self, principal: Principal, query: Query) -> Answer:
+        return self._aggregates.query(query, self._reaches.of(principal.perimeter))
+
+    def _record(self, principal: Principal, query: Query, found: Answer, rows: int | None) -> None:
+        days, filtered = (query.first, query.last), [dimension for dimension, _ in query.where]
+        record(self._audit, principal.id, found.definition, days, by=found.by, filtered=filtered, rows=rows)

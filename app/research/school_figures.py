@@ -14,9 +14,11 @@ import polars as pl
 
 from app.core.audit_sink import AuditSink
 from app.core.errors import NotFound
-from app.governance.audit.log import AGGREGATE_READ
 from app.research.aggregates import Aggregates
 from app.research.compute import PERIOD
+from app.research.definitions import Definition
+from app.research.readings import record
+from app.research.store import AggregateState
 
 NAME: Final = "daily_activity"
 """The aggregate that has the school among its dimensions."""
@@ -52,6 +54,7 @@ class SchoolVolume(NamedTuple):
         levels: By course of study.
         profiles: By profile.
         as_of: Up to which ``stored`` is counted, microseconds; None: nothing yet.
+        minimum: Smallest group that is shown; 0 where there is no such aggregate.
     """
 
     whole: Volume | None
@@ -59,6 +62,7 @@ class SchoolVolume(NamedTuple):
     levels: Sequence[Volume]
     profiles: Sequence[Volume]
     as_of: int | None
+    minimum: int
 
 
 class SchoolFigures:
@@ -72,36 +76,48 @@ class SchoolFigures:
     @property
     def minimum(self) -> int:
         """Smallest group that is shown; 0 where there is no such aggregate."""
-        try:
-            return self._aggregates.minimum(self._aggregates.served(NAME)[0])
-        except NotFound:
-            return 0
+        served = self._served()
+        return 0 if served is None else self._aggregates.minimum(served[0])
 
     def of(self, school: str, first: date, last: date, *, actor: str) -> SchoolVolume:
         """One school, day by day counted together."""
-        whole = self._volumes((SCHOOL,), SCHOOL, [school], first, last)
-        by = {
-            name: self._volumes((SCHOOL, name), name, [school], first, last) for name in ("source", "level", "profile")
-        }
-        self._record(actor, first, last, [SCHOOL, "source", "level", "profile"], len(whole))
-        state = self._state()
-        return SchoolVolume(whole[0] if whole else None, by["source"], by["level"], by["profile"], state)
+        served = self._served()
+        if served is None:
+            return SchoolVolume(None, (), (), (), None, 0)
+        definition, state = served
+        by = (SCHOOL, "source", "level", "profile")
+        whole, sources, levels, profiles = (self._volumes(definition, name, [school], first, last) for name in by)
+        record(self._audit, actor, definition, (first, last), by=by, filtered=[SCHOOL], rows=len(whole))
+        return SchoolVolume(
+            whole[0] if whole else None,
+            sources,
+            levels,
+            profiles,
+            None if state is None else state.as_of,
+            self._aggregates.minimum(definition),
+        )
 
     def of_schools(self, schools: Sequence[str], first: date, last: date, *, actor: str) -> Sequence[Volume]:
         """Each of these schools of which there are traces, by UAI."""
-        found = self._volumes((SCHOOL,), SCHOOL, schools, first, last)
-        self._record(actor, first, last, [SCHOOL], len(found))
+        served = self._served()
+        if served is None:
+            return []
+        found = self._volumes(served[0], SCHOOL, schools, first, last)
+        record(self._audit, actor, served[0], (first, last), by=[SCHOOL], filtered=[SCHOOL], rows=len(found))
         return sorted(found, key=lambda each: each.value)
 
-    def _volumes(
-        self, kept: tuple[str, ...], value: str, schools: Sequence[str], first: date, last: date
-    ) -> list[Volume]:
+    def _served(self) -> tuple[Definition, AggregateState | None] | None:
         try:
-            definition = self._aggregates.served(NAME)[0]
+            return self._aggregates.served(NAME)
         except NotFound:
-            return []
-        wanted = tuple(name for name in definition.dimension_names if name in kept)
-        if len(wanted) != len(kept):
+            return None
+
+    def _volumes(
+        self, definition: Definition, value: str, schools: Sequence[str], first: date, last: date
+    ) -> list[Volume]:
+        """Volumes of these schools by the values of a dimension: of the school itself, each school's."""
+        wanted = tuple(name for name in definition.dimension_names if name in {SCHOOL, value})
+        if not {SCHOOL, value} <= {*wanted}:
             return []
         frames = [
             cells.filter(pl.col(SCHOOL).is_in(schools)).select(
@@ -127,25 +143,3 @@ class SchoolFigures:
             Volume(row["value"] or "", row["days"], row["hidden"], int(row["statements"] or 0), row["last"])
             for row in table.to_dicts()
         ]
-
-    def _state(self) -> int | None:
-        try:
-            state = self._aggregates.served(NAME)[1]
-        except NotFound:
-            return None
-        return state.through if state is not None and state.complete else None
-
-    def _record(self, actor: str, first: date, last: date, by: Sequence[str], rows: int) -> None:
-        # The values of filters stay out of it, as for the interface.
-        self._audit.append(
-            AGGREGATE_READ,
-            actor,
-            {
-                "aggregate": NAME,
-                "from": first.isoformat(),
-                "to": last.isoformat(),
-                "by": [*by],
-                "filtered": [SCHOOL],
-                "rows": rows,
-            },
-        )

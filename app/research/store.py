@@ -96,6 +96,11 @@ class AggregateState(NamedTuple):
     corrected: int
     shown: Mapping[str, Shown]
 
+    @property
+    def as_of(self) -> int | None:
+        """Microseconds: every statement stored before is counted; None before the first full run."""
+        return self.through if self.complete else None
+
 
 class Shown(NamedTuple):
     """The last look at a month: ``of`` names it, ``waiting`` leaves of it are not shown yet."""

@@ -12,7 +12,7 @@ from app.access.perimeters import EVERYTHING
 from app.access.principals import Kind, Principal
 from app.access.reach import Reach
 from app.access.scopes import RESEARCH
-from app.research.aggregates import Aggregates
+from app.research.aggregates import Aggregates, Query
 from app.research.readings import AggregateReadings
 from app.research.store import AggregateRepository
 from tests.research.counted import declared
@@ -46,8 +46,14 @@ def aggregates(make: Callable[..., Aggregates], reader: MadeUpReader) -> Aggrega
 
 
 @pytest.fixture
-def readings(aggregates: Aggregates) -> AggregateReadings:
-    return AggregateReadings(aggregates, AsBounded(), Sink())  # type: ignore[arg-type] # stands for the directory
+def noted() -> list[tuple[str, str, Any]]:
+    return []
+
+
+@pytest.fixture
+def readings(aggregates: Aggregates, noted: list[tuple[str, str, Any]]) -> AggregateReadings:
+    sink = Sink(lambda *entry: noted.append(entry))
+    return AggregateReadings(aggregates, AsBounded(), sink)  # type: ignore[arg-type] # stands for the directory
 
 
 @pytest.mark.parametrize(
@@ -78,3 +84,17 @@ def test_the_values_of_all_dimensions_take_one_look_at_each_month(
     monkeypatch.setattr(repository, "names", lambda *given: asked.append(given[1:]) or names(*given))  # type: ignore[func-returns-value]
     readings.values(within(), declared("daily_activity"), None, None)
     assert asked == [("", "~"), ("2026-11", "2026-11"), ("2026-12", "2026-12")]
+
+
+def test_a_download_is_on_record_once_before_its_first_page(
+    readings: AggregateReadings, noted: list[tuple[str, str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Query("daily_activity", by=("school",))
+    (whole,) = readings.read_all(within(), query)
+    assert [(each[0], each[1], each[2]["rows"]) for each in noted] == [("aggregate-read", "u-lab", 3)]
+    noted.clear()
+    monkeypatch.setattr("app.research.readings.PAGE_LIMIT", 1)
+    pages = readings.read_all(within(), query)
+    first = next(pages)
+    assert [each[2]["rows"] for each in noted] == [None]
+    assert [*first.rows, *(row for page in pages for row in page.rows)] == whole.rows and len(noted) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def noted() -> Noted:
 
 
 @pytest.fixture
-def figures(store: Store, vault: OrganisationKeys, settings: Settings, noted: Noted) -> SchoolFigures:
+def aggregates(store: Store, vault: OrganisationKeys, settings: Settings) -> Aggregates:
     reader = MadeUpReader()
     reader.store(
         *class_of(12, school=BIG),
@@ -41,20 +42,48 @@ def figures(store: Store, vault: OrganisationKeys, settings: Settings, noted: No
     )
     aggregates = Aggregates(AggregateRepository(store, vault), reader, vault, settings, Everybody())  # type: ignore[arg-type]
     aggregates.run()
+    return aggregates
+
+
+@pytest.fixture
+def figures(aggregates: Aggregates, noted: Noted) -> SchoolFigures:
     return SchoolFigures(aggregates, noted)
 
 
 def test_days_that_are_shown_add_up_and_hidden_ones_are_only_counted(figures: SchoolFigures, noted: Noted) -> None:
     found = figures.of(BIG, FIRST, LAST, actor="u-head")
-    assert found.whole == Volume(BIG, 2, 0, found.whole.statements if found.whole else 0, date(2026, 11, 5))
-    assert found.whole is not None and found.whole.statements >= 25
+    assert found.whole == Volume(BIG, 2, 0, 25, date(2026, 11, 5))
     assert [(each.value, each.days) for each in found.sources] == [("p2ia", 2)]
     said = {each.value: each.statements for each in found.levels}
-    assert said == {"1001000C11A": found.whole.statements}
+    assert said == {"1001000C11A": 25}
     small = figures.of(SMALL, FIRST, LAST, actor="u-head").whole
     assert small == Volume(SMALL, 0, 1, 0, date(2026, 11, 6))
     assert {entry[0] for entry in noted} == {"aggregate-read"} and noted[0][1] == "u-head"
     assert BIG not in str(noted)
+    assert noted[0][2] == {
+        "aggregate": "daily_activity@2",
+        "from": "2026-11-01",
+        "to": "2026-11-30",
+        "by": ["school", "source", "level", "profile"],
+        "filtered": ["school"],
+        "rows": 1,
+    }
+
+
+def test_one_look_at_a_school_finds_the_aggregate_once(
+    figures: SchoolFigures, aggregates: Aggregates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    served = aggregates.served
+
+    def counting(name: str) -> Any:
+        asked.append(name)
+        return served(name)
+
+    monkeypatch.setattr(aggregates, "served", counting)
+    found = figures.of(BIG, FIRST, LAST, actor="u-head")
+    assert asked == ["daily_activity"]
+    assert found.minimum == 11 and found.as_of is not None
 
 
 def test_of_several_schools_each_within_the_days(figures: SchoolFigures) -> None:

@@ -111,7 +111,7 @@ class SchoolPages:
             ],
             first=first,
             last=last,
-            minimum=self._figures.minimum,
+            minimum=volume.minimum,
         )
 
     def notices(self, asked: PageRequest) -> Response:
