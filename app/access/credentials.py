@@ -293,7 +293,6 @@ class Sources:
         scopes: Sequence[str],
         until: date | None = None,
         perimeter: Perimeter = EVERYTHING,
-        once: str = "",
         actor: str,
     ) -> NewCredential:
         """Make a credential. The secret is 256 random bits, so a plain digest keeps it safe; it is shown only now.
@@ -305,13 +304,11 @@ class Sources:
             until: The last day on which it is good; None: of a source without end, of a person the end of the school
                 year.
             perimeter: The part of what is kept that it may read; a source reads its own.
-            once: What the form has that is sent, made for it by chance: sent again, it makes no second key.
             actor: For the audit log.
 
         Raises:
             RegisterInvalid: a scope or the source is unknown, the source is closed, the day is past or too far, or
-                the perimeter is of a source, of what there is not, or of scopes that nothing limits; or ``once`` has
-                made a key.
+                the perimeter is of a source, of what there is not, or of scopes that nothing limits.
         """
         _known_scopes(scopes)
         if not perimeter.unbounded:
@@ -326,9 +323,7 @@ class Sources:
             raise RegisterInvalid("No such source. `sillage source list` shows those that exist.")
         if owner is not None and owner.closed is not None:
             raise RegisterInvalid("This source is closed and gets no credentials any more. Register another one.")
-        id = _id_of(source, once) if once else "sk-" + clock.random_bytes(8).hex()
-        if once and self._repository.credential(id) is not None:
-            raise RegisterInvalid(MADE_ALREADY)
+        id = "sk-" + clock.random_bytes(8).hex()
         secret = base64.urlsafe_b64encode(clock.random_bytes(SECRET_BYTES)).decode().rstrip("=")
         # On record before it exists: no credential works that the log does not know.
         detail: dict[str, object] = {"credential": id, "source": source, "scopes": [*scopes]}
@@ -352,25 +347,22 @@ class Sources:
         )
         return NewCredential(id, secret, until)
 
-    def issue_another(self, source: str, *, label: str, until: date | None, once: str, actor: str) -> NewCredential:
+    def issue_another(self, source: str, *, label: str, until: date | None, actor: str) -> NewCredential:
         """One more key of a source, made by its producer: with what every source may do. Arguments as of ``issue``.
 
         Raises:
             RegisterInvalid: as ``issue``; or the source has ``MAX_KEYS``.
         """
         self._require_room(source)
-        return self.issue(
-            source=source, label=label[:MAX_LABEL], scopes=scope.SOURCE_DEFAULT, until=until, once=once, actor=actor
-        )
+        return self.issue(source=source, label=label[:MAX_LABEL], scopes=scope.SOURCE_DEFAULT, until=until, actor=actor)
 
-    def rotate(self, id: str, *, source: str, until: date, once: str, actor: str) -> NewCredential:
+    def rotate(self, id: str, *, source: str, until: date, actor: str) -> NewCredential:
         """A key in the place of another one of a source, which is good until a day, so that nothing stops meanwhile.
 
         Args:
             id: The key that is replaced.
             source: Whose it must be.
             until: The last day of the old one.
-            once: As of ``issue``.
             actor: For the audit log.
 
         Raises:
@@ -388,7 +380,6 @@ class Sources:
             label=old.label,
             scopes=old.scopes,
             until=self.last_day(old) if more else None,
-            once=once,
             actor=actor,
         )
         self._end(old, until, actor)
@@ -567,14 +558,6 @@ def _configuration(source: Source) -> dict[str, object]:
         "minors": source.minors,
         **({"minors_reason": source.minors_reason} if source.minors_reason else {}),
     }
-
-
-MADE_ALREADY = "This form was sent before, and its key was shown then. Revoke it if nobody kept it, and make another."
-
-
-def _id_of(source: str | None, once: str) -> str:
-    """The id of the key that a form makes, however often it is sent."""
-    return "sk-" + hashlib.blake2b(f"{source}\0{once}".encode(), digest_size=8).hexdigest()
 
 
 def _known_scopes(scopes: Sequence[str]) -> None:

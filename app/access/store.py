@@ -157,21 +157,14 @@ class SourceRepository:
             return [_source(document) for document in self._sources.find({}).sort("_id", 1)]
 
     def add_credential(self, credential: StoredCredential) -> None:
-        """Keep a new credential.
-
-        Raises:
-            RegisterInvalid: its id is taken.
-        """
+        """Keep a new credential."""
         document = credential._asdict()
         document["_id"] = document.pop("id")
         document["scopes"] = [*credential.scopes]
         document["digest"] = credential.digest
         document["perimeter"] = credential.perimeter.document()
         with translated():
-            try:
-                self._credentials.insert_one(document)
-            except DuplicateKeyError:
-                raise RegisterInvalid("This key is there already: the form that makes it was sent twice.") from None
+            self._credentials.insert_one(document)
 
     def end(self, id: str, ends: datetime) -> None:
         """Give a credential an end."""

@@ -322,7 +322,7 @@ def list_credentials(container: Container, ending: bool) -> None:
 def rotate_credential(container: Container, id: str, owner: str, until: datetime) -> None:
     """Make a key in the place of KEY, which is good until a day, and print it once."""
     sources = container.operations.sources
-    _show(sources.rotate(id, source=owner, until=until.date(), once="", actor="cli:credential rotate"))
+    _show(sources.rotate(id, source=owner, until=until.date(), actor="cli:credential rotate"))
 
 
 @credential.command("end")

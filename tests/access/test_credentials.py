@@ -400,7 +400,7 @@ def test_a_key_that_is_replaced_counts_among_those_of_its_source(sources: Source
     for _ in range(MAX_KEYS - 1):
         sources.issue(source="tutor", label="", scopes=scopes.SOURCE_DEFAULT, actor="t")
     with pytest.raises(RegisterInvalid, match="at most"):
-        sources.rotate(key.id, source="tutor", until=clock.now().date(), once="", actor="t")
+        sources.rotate(key.id, source="tutor", until=clock.now().date(), actor="t")
     assert len(sources.keys("tutor")) == MAX_KEYS
 
 
@@ -420,7 +420,7 @@ def test_a_key_that_is_replaced_does_no_longer_what_was_given_until_a_day(
     today = clock.now().date()
     last = None if days is None else today + timedelta(days=days)
     key = sources.issue(source="tutor", label="", scopes=held, until=last, actor="t")
-    made = sources.rotate(key.id, source="tutor", until=today + timedelta(days=3), once="", actor="t")
+    made = sources.rotate(key.id, source="tutor", until=today + timedelta(days=3), actor="t")
     assert made.until == (last if kept else None)
     assert {each.id: each.ends for each in sources.keys("tutor")}[made.id] == (
         end_of(last, ZoneInfo("UTC")) if kept and last else None

@@ -253,13 +253,15 @@ class ProducerPages:
         return asked.see("source_keys_of", source=found.id)
 
     def _done(self, asked: PageRequest, source: Source, act: str, key: str, last: date | None) -> NewCredential | None:
-        once = asked.form.text("once")
-        if act == "make":
-            label = asked.form.text("label")
-            return self._sources.issue_another(source.id, label=label, until=last, once=once, actor=asked.actor)
-        if act == "rotate":
-            end = last or self._today() + timedelta(days=ROTATION_DAYS)
-            return self._sources.rotate(key, source=source.id, until=end, once=once, actor=asked.actor)
+        if act in {"make", "rotate"}:
+            with asked.once() as first:
+                if not first:
+                    raise RegisterInvalid(MADE_ALREADY)
+                if act == "make":
+                    label = asked.form.text("label")
+                    return self._sources.issue_another(source.id, label=label, until=last, actor=asked.actor)
+                end = last or self._today() + timedelta(days=ROTATION_DAYS)
+                return self._sources.rotate(key, source=source.id, until=end, actor=asked.actor)
         if act == "end":
             if last is None:
                 raise RegisterInvalid(NO_DAY)
@@ -277,7 +279,6 @@ class ProducerPages:
             source=source,
             keys=[(each, self._state(each), self._sources.last_day(each)) for each in keys],
             fault=fault,
-            once=clock.random_bytes(16).hex(),
             tomorrow=self._today() + timedelta(days=1),
             proposed=self._today() + timedelta(days=ROTATION_DAYS),
         )
@@ -369,16 +370,13 @@ class ProducerPages:
 
 
 NO_DAY: Final = "Give the last day."
+MADE_ALREADY: Final = "This form was sent before."
 _KNOWN: Final[Sequence[tuple[str, str]]] = (
     (NO_DAY, N_("Give the last day on which the key is good.")),
     ("A key cannot end before today", N_("A key cannot end before today.")),
     ("A key ends within", N_("The last day is too far: a key ends within ten years.")),
     (
-        "This form was sent before",
-        N_("This form was sent before, and its key was shown then. Revoke it if nobody kept it, and make another."),
-    ),
-    (
-        "This key is there already",
+        MADE_ALREADY,
         N_("This form was sent before, and its key was shown then. Revoke it if nobody kept it, and make another."),
     ),
     ("This key is revoked", N_("This key is revoked or has ended: make a new one.")),

@@ -315,8 +315,19 @@ def test_a_key_is_made_shown_once_and_works(site: Server) -> None:
     # Sent again by a double click, or by loading the page again: no second key, and no secret.
     again = visitor.post("/en/sources/makes-keys/keys", fields)
     assert again.status_code == 422 and "sent before" in again.text and not SECRET.search(again.text)
+    # Nor by a form that does not say which it is.
+    for once in ({}, {"once": "x"}):
+        answer = visitor.post("/en/sources/makes-keys/keys", {"act": "make", **once})
+        assert answer.status_code == 403 and "form-refused" in answer.text
     assert len(keys_of(site, "makes-keys")) == 2
-    entry = site.container.governance.audit.newest(("credential-created",))[0]
+    # The page has one of its own; what came to nothing may be sent again.
+    found = re.search(r'name="once" value="([0-9a-f]{32})"', page)
+    assert found is not None
+    for until, status in (("2020-01-01", 422), ("", 200)):
+        sent = {"act": "make", "until": until, "once": found[1]}
+        assert visitor.post("/en/sources/makes-keys/keys", sent).status_code == status
+    assert len(keys_of(site, "makes-keys")) == 3
+    entry = site.container.governance.audit.newest(("credential-created",))[1]
     assert entry.actor == visitor.user.id and entry.detail["credential"] == id and secret not in str(entry)
 
 
@@ -351,7 +362,10 @@ def test_a_revoked_key_is_refused_at_once(site: Server) -> None:
     assert visitor.post("/en/sources/revokes/keys", fields).status_code == 303
     assert site.post(key, [statement()]).status_code == 401
     assert visitor.post("/en/sources/revokes/keys", fields).status_code == 303
-    assert visitor.post("/en/sources/revokes/keys", {"act": "rotate", "key": key.id}).status_code == 422
+    assert (
+        visitor.post("/en/sources/revokes/keys", {"act": "rotate", "key": key.id, "once": uuid4().hex}).status_code
+        == 422
+    )
 
 
 @pytest.mark.parametrize(
@@ -378,7 +392,11 @@ def test_what_cannot_be_done_with_keys_is_said_and_changes_nothing(
 ) -> None:
     own, foreign = site.source(f"own-{uuid4().hex[:8]}"), site.source()
     name = site.container.access.sources_repository.credential(own.id).source
-    sent = {**fields, "key": {"own": own.id, "foreign": foreign.id}.get(fields.get("key", ""), fields.get("key", ""))}
+    sent = {
+        "once": uuid4().hex,
+        **fields,
+        "key": {"own": own.id, "foreign": foreign.id}.get(fields.get("key", ""), fields.get("key", "")),
+    }
     before = site.container.access.sources_repository.credentials()
     answer = of(site, name).post(f"/fr/sources/{name}/keys", sent)
     assert answer.status_code == 422 and words in answer.text and "<script>alert" not in answer.text
@@ -389,7 +407,7 @@ def test_a_source_has_only_so_many_keys(site: Server) -> None:
     site.source("crowded")
     for _ in range(MAX_KEYS - 1):
         site.credential("statements/write", source="crowded")
-    answer = of(site, "crowded").post("/en/sources/crowded/keys", {"act": "make", "once": "x"})
+    answer = of(site, "crowded").post("/en/sources/crowded/keys", {"act": "make", "once": uuid4().hex})
     assert answer.status_code == 422 and "as many keys as it may" in answer.text
 
 
