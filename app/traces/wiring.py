@@ -257,7 +257,9 @@ class TraceServices(FeatureServices):
     def agents(self) -> AgentQueries:
         """The Person Objects of agents."""
         audit, states = self._governance.audit, self._access.data_subject_states
-        return AgentQueries(self.statements, self.reader, self._keys.organisation, audit, states)
+        return AgentQueries(
+            self.statements, self.reader, self._keys.organisation, audit, states, self.statement_queries
+        )
 
     # --- documents ----------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from app.core.audit_sink import AuditSink
 from app.crypto import kinds
 from app.crypto.keys import OrganisationKeys
 from app.standards.xapi.people import names_in, person
-from app.traces.queries.statements import Reader
+from app.traces.queries.statements import Reader, StatementQueries
 from app.traces.statements.reader import StatementReader
-from app.traces.statements.store import Bounds, Filter, Statements, Stored
+from app.traces.statements.store import Filter, Statements, Stored
 
 LOOKED_AT = 20
 """The number of the latest statements that are searched for names."""
@@ -34,29 +34,33 @@ class AgentQueries:
         keys: OrganisationKeys,
         audit: AuditSink,
         states: DataSubjectStates,
+        queries: StatementQueries,
     ) -> None:
-        """``audit`` takes an entry for each reading; ``states`` says who is restricted."""
+        """``audit`` takes an entry for each reading; ``states`` says who is restricted, ``queries`` the bounds of a
+        reader.
+        """
         self._statements = statements
         self._reader = reader
         self._keys = keys
         self._audit = audit
         self._states = states
+        self._queries = queries
 
-    def person(
-        self, agent: dict[str, Any], identifier: str, who: Reader, bounds: Bounds | None = None
-    ) -> dict[str, Any]:
+    def person(self, agent: dict[str, Any], identifier: str, who: Reader) -> dict[str, Any]:
         """The Person object of an agent, from the statements that this reader may see.
 
         Args:
             agent: The agent asked about, valid.
             identifier: Its canonical identifier (``agent_identifier``).
             who: The reader, for the audit log too.
-            bounds: Bounds of the statements that it may see.
+
+        Raises:
+            OutsidePerimeter, Unavailable: as ``StatementQueries.bounds``.
         """
         index = self._keys.index
         wanted = (index.tokens(kinds.AGENT, identifier) + index.tokens(kinds.RELATED_AGENT, identifier),)
         mine = () if who.mine is None else index.tokens(kinds.SOURCE, who.mine)
-        asked = Filter(wanted, mine=mine, through=False, moving=index.moving, bounds=bounds)
+        asked = Filter(wanted, mine=mine, through=False, moving=index.moving, bounds=self._queries.bounds(who))
         states = self._states.current()
         rows: Sequence[Stored] = ()
         if self._keys.subject(identifier) not in states.restricted:

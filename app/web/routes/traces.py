@@ -40,7 +40,7 @@ def routes(container: Needs, gate: Gate) -> Sequence[Mounted]:
             ),
             XAPI,
         ),
-        Mounted(agents.blueprint(gate, traces.agents, traces.statement_queries, reaches), XAPI),
+        Mounted(agents.blueprint(gate, traces.agents, reaches), XAPI),
         Mounted(activities.blueprint(gate, traces.activities, traces.statement_queries, reaches), XAPI),
         Mounted(verdicts.blueprint(gate, traces.profiles, traces.sessions, traces.arrivals, reaches), API),
         Mounted(check.blueprint(gate, credentials, traces.checking, traces.turns, settings.max_body_bytes), API),

@@ -9,14 +9,13 @@ from app.access import scopes
 from app.access.reach import Reaches
 from app.standards.xapi.lookup import parse_agent
 from app.traces.queries.agents import AgentQueries
-from app.traces.queries.statements import StatementQueries
 from app.web import parameters
 from app.web.gate import Gate
 from app.web.xapi import headers
 from app.web.xapi.reading import reader
 
 
-def blueprint(gate: Gate, queries: AgentQueries, statement_queries: StatementQueries, reaches: Reaches) -> Blueprint:
+def blueprint(gate: Gate, queries: AgentQueries, reaches: Reaches) -> Blueprint:
     """The route of the resource: whoever may read statements may ask; a reading that the audit log keeps."""
     routes = Blueprint("xapi_agents", __name__)
 
@@ -25,9 +24,6 @@ def blueprint(gate: Gate, queries: AgentQueries, statement_queries: StatementQue
         principal = gate.principal(scopes.READ, scopes.READ_MINE, bounded=True)
         who = reader(principal, headers.version(), reaches)
         agent, identifier = parse_agent(parameters.given())
-        return Response(
-            orjson.dumps(queries.person(agent, identifier, who, statement_queries.bounds(who))),
-            content_type="application/json",
-        )
+        return Response(orjson.dumps(queries.person(agent, identifier, who)), content_type="application/json")
 
     return routes

@@ -240,7 +240,7 @@ def test_names_and_definitions_are_told_of_what_lies_within(container: Container
         target = {"id": f"https://e.example/{activity}"}
         send(container, "tutor", said(school, DAYS[3], actor={**named, "name": name}, object=target))
     queries, who = container.traces.statement_queries, reader(container, of(Territory("school", SCHOOLS[0])))
-    person = container.traces.agents.person(named, agent_identifier(named), who, queries.bounds(who))
+    person = container.traces.agents.person(named, agent_identifier(named), who)
     assert person["name"] == ["Ana"]
     queries.require_named("https://e.example/near", who)
     for activity in ("far", "nowhere"):
