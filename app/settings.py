@@ -24,6 +24,7 @@ from marshmallow import fields as form
 
 from app.core.errors import SettingsInvalid
 from app.core.given import TextFraction, TextNumber
+from app.core.mail_address import is_mail_address
 
 PREFIX = "SILLAGE_"
 # Several hosts, bracketed addresses and sockets with escapes: more than a URL splitter takes.
@@ -97,6 +98,12 @@ def _origins(text: str) -> bool:
     return True
 
 
+def _mail_address(text: str) -> bool:
+    if not is_mail_address(text):
+        raise ValidationError("not an e-mail address NAME@DOMAIN, without accents")
+    return True
+
+
 def split_addresses(text: str) -> tuple[str, ...]:
     """The e-mail addresses of a comma-separated list, each once."""
     return tuple(dict.fromkeys(address.strip() for address in text.split(",") if address.strip()))
@@ -104,13 +111,9 @@ def split_addresses(text: str) -> tuple[str, ...]:
 
 def _addresses(text: str) -> bool:
     addresses = split_addresses(text)
-    check = validate.Email()
-    try:
-        for address in addresses:
-            check(address)
-    except ValidationError:
+    if not all(map(is_mail_address, addresses)):
         # Without the one that is wrong: settings are shown, addresses are somebody's.
-        raise ValidationError("not e-mail addresses, comma-separated") from None
+        raise ValidationError("not e-mail addresses NAME@DOMAIN, without accents, comma-separated")
     if len(addresses) > _MAX_ADDRESSES:
         raise ValidationError(f"more than {_MAX_ADDRESSES} addresses")
     return True
@@ -457,7 +460,7 @@ class Settings:
     smtp_sender: str = _setting(
         "E-mail address that messages come from, and that failures of delivery go back to; of a function, not of a "
         "person.",
-        form.Email(),
+        form.String(validate=_mail_address),
         "",
     )
     smtp_timeout_seconds: float = _setting(

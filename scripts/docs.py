@@ -72,6 +72,7 @@ _FORMS = {
     "smtp_user": "text",
     "smtp_ca_file": "path",
     "smtp_password_file": "path",
+    "smtp_sender": "e-mail address",
     "dpo_addresses": "e-mail addresses, comma-separated",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -17,6 +16,7 @@ import structlog
 from app.core.audit_sink import AuditSink
 from app.core.clock import Clock, RandomBytes
 from app.core.errors import BadRequest, DecryptionFailed, MailMissing, Unavailable
+from app.core.mail_address import is_mail_address
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import MAIL_GIVEN_UP
 from app.mail.messages import Composer, Message
@@ -36,11 +36,6 @@ MAX_LISTED: Final = 1_000
 
 _MINUTE: Final = 60_000_000
 _DAY: Final = 1_440 * _MINUTE
-_MAX_ADDRESS: Final = 254
-# RFC 5321 4.1.2, but for quoted local parts and addresses of hosts, which nobody has.
-_LOCAL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS: Final = re.compile(rf"{_LOCAL}@{_LABEL}(?:\.{_LABEL})*")
 
 _log = structlog.stdlib.get_logger("sillage.mail")
 
@@ -252,5 +247,5 @@ def require_address(text: str) -> None:
     Raises:
         BadRequest: it is not.
     """
-    if len(text) > _MAX_ADDRESS or _ADDRESS.fullmatch(text) is None:
+    if not is_mail_address(text):
         raise BadRequest("This is no e-mail address: NAME@DOMAIN, without accents, 254 characters at most.")

@@ -258,7 +258,6 @@ _FAILURES: tuple[tuple[type[OSError], Callable[[Any], Attempt]], ...] = (
     (smtplib.SMTPRecipientsRefused, _recipient),
     (smtplib.SMTPDataError, lambda failed: _by_reply(failed.smtp_code, Outcome.CONTENT)),
     (smtplib.SMTPResponseException, lambda failed: Attempt(Outcome.REFUSED, failed.smtp_code)),
-    (smtplib.SMTPNotSupportedError, lambda _: Attempt(Outcome.RECIPIENT)),
     (smtplib.SMTPException, lambda _: Attempt(Outcome.REFUSED)),
     (ssl.SSLError, lambda _: Attempt(Outcome.TLS)),
     (ConnectionResetError, lambda _: Attempt(Outcome.CUT_OFF)),

@@ -138,8 +138,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def mail_server(tls: Certificate | None = None, *, at_once: bool = False, auth: bool = False) -> Iterator[Running]:
-    """A mail server: in clear, with STARTTLS that it insists on, or encrypted from the beginning (``at_once``)."""
+def mail_server(
+    tls: Certificate | None = None, *, at_once: bool = False, auth: bool = False, ascii_only: bool = False
+) -> Iterator[Running]:
+    """A mail server: in clear, with STARTTLS that it insists on, or encrypted from the beginning (``at_once``).
+
+    ``ascii_only``: it does not offer SMTPUTF8 (RFC 6531).
+    """
     box = Mailbox()
 
     def check(server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
@@ -149,7 +154,7 @@ def mail_server(tls: Certificate | None = None, *, at_once: bool = False, auth: 
         )
         return AuthResult(success=right, handled=False)
 
-    options: dict[str, Any] = {"auth_require_tls": False}
+    options: dict[str, Any] = {"auth_require_tls": False, "enable_SMTPUTF8": not ascii_only}
     if auth:
         options |= {"authenticator": check, "auth_required": True}
     if tls is not None and not at_once:

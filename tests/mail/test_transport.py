@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -105,6 +106,14 @@ def test_a_message_that_is_refused_does_not_end_the_connection(
             server.box.rcpt = server.box.data = None
             assert transport.send(message(), TO).outcome is Outcome.SENT
         assert server.box.connections == 1
+
+
+def test_a_sender_that_the_server_cannot_take_is_no_fault_of_the_recipient() -> None:
+    with mail_server(ascii_only=True) as server:
+        # Not by the settings, which refuse it.
+        settings = replace(load(server.settings()), smtp_sender="traces@académie.example")
+        (attempt,) = sent(settings)
+        assert attempt == Attempt(Outcome.REFUSED) and not attempt.outcome.final
 
 
 def test_a_server_that_leaves_is_told_and_asked_again() -> None:

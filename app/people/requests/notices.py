@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from app.core.clock import Today
-from app.core.errors import MailMissing
+from app.core.errors import BadRequest, MailMissing
 from app.mail.service import Mail
 from app.people.requests.service import SOON_DAYS, Standing
 
@@ -31,9 +31,9 @@ class RequestNotices:
         values = {"overdue": standing.overdue, "due_soon": standing.due_soon, "days": SOON_DAYS}
         once = f"requests-due {self._today().isoformat()}"
         told = 0
-        try:
-            for address in self._addresses:
+        for address in self._addresses:
+            try:
                 told += self._mail.send(address, "requests-due", self._language, values, once=once)
-        except MailMissing:
-            _log.warning("nobody is told of requests that are due: no mail server is set up")
+            except (MailMissing, BadRequest) as refused:
+                _log.warning("an address is not told of requests that are due", error=refused.code)
         return told

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.settings import Settings, load
 from app.wiring.container import Container
@@ -60,6 +61,19 @@ def test_each_address_is_told_once_a_day_how_many_are_due(container: Container, 
 def test_nobody_is_told_of_nothing(container: Container) -> None:
     opened(container, "ana", 1)
     assert job(container, "requests")["told"] == 0
+
+
+def test_an_address_that_is_none_does_not_keep_others_from_being_told(container: Container) -> None:
+    opened(container, "ana", 60)
+    # Not by the settings, which refuse it.
+    odd = Container(replace(container.settings, dpo_addresses="dpo@académie.example, dpo2@school.example"))
+    try:
+        with capture_logs() as logs:
+            assert job(odd, "requests")["told"] == 1
+    finally:
+        odd.close()
+    assert [each["error"] for each in logs if "not told" in each["event"]] == ["bad-request"]
+    assert "académie" not in repr(logs)
 
 
 def test_without_a_mail_server_the_job_goes_on(container: Container) -> None:
