@@ -165,11 +165,17 @@ class OutboxRepository:
                 return False
         return True
 
-    def due(self, now: int, limit: int) -> Sequence[Queued]:
-        """Messages that are to be tried by now, the longest due first."""
+    def due(self, now: int, limit: int) -> Sequence[bytes]:
+        """The ids of messages that are to be tried by now, the longest due first."""
         with translated():
-            found = self._collection.find({"state": WAITING, "next": {"$lte": now}}).sort("next", 1).limit(limit)
-            return [_queued(one) for one in found]
+            found = self._collection.find({"state": WAITING, "next": {"$lte": now}}, {"_id": 1})
+            return [bytes(one["_id"]) for one in found.sort("next", 1).limit(limit)]
+
+    def waiting(self, id: bytes) -> Queued | None:
+        """A message; None where it waits no longer."""
+        with translated():
+            found = self._collection.find_one({"_id": id, "state": WAITING})
+        return None if found is None else _queued(found)
 
     def wait(self, id: bytes, *, error: str, next: int) -> None:
         """Note an attempt that failed, and when the next one is made."""

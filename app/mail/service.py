@@ -156,8 +156,12 @@ class Mail:
         if due:
             transport = None if self._transport is None else self._transport()
             try:
-                for queued in due:
+                for id in due:
                     check()
+                    # Read only now: an erasure may have deleted it since the run began.
+                    queued = self._repository.waiting(id)
+                    if queued is None:
+                        continue
                     attempt = self._try(transport, queued)
                     counted[self._note(queued, attempt)] += 1
                     if attempt.outcome.of_server:

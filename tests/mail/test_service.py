@@ -305,6 +305,20 @@ def test_an_erasure_deletes_what_waits_and_no_more(house: House) -> None:
     assert list(data(house).erase(Erasing(ana, until, 10, again=True))) == []
 
 
+def test_what_is_erased_while_others_are_sent_is_not(house: House) -> None:
+    house.mail.send("bo@school.example", "invitation", "fr", VALUES)
+    house.now += 1
+    house.mail.send(TO, "invitation", "fr", VALUES)
+    ana = of(house, "ana.example@school.example")
+
+    def check() -> None:
+        if house.box.taken:
+            list(data(house).erase(Erasing(ana, house.now, 10)))
+
+    assert house.deliver(check) == Delivered(1, 0, 0, 0)
+    assert [recipients for _, recipients in house.box.taken] == [["bo@school.example"]]
+
+
 def test_the_subject_is_found_by_an_index(house: House) -> None:
     asked = {"find": NAME, "filter": {"subject": {"$in": [bytes(16), bytes([1]) * 16]}}}
     plan = house.container.platform.store.db.command("explain", asked, verbosity="queryPlanner")["queryPlanner"]
