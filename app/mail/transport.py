@@ -119,7 +119,7 @@ class Transport:
                 return Attempt(Outcome.CREDENTIALS, refused.smtp_code)
             except smtplib.SMTPNotSupportedError:
                 bound.end()
-                return Attempt(Outcome.CREDENTIALS if self._encrypted(bound) else Outcome.TLS)
+                return Attempt(Outcome.CREDENTIALS if bound.secured else Outcome.TLS)
             except BaseException:
                 bound.end()
                 raise
@@ -136,10 +136,6 @@ class Transport:
             raise
         return Attempt(Outcome.SENT, 250)
 
-    def _encrypted(self, bound: _Bound) -> bool:
-        sock = bound.clients[-1].sock if bound.clients else None
-        return self._settings.smtp_tls == "none" or isinstance(sock, ssl.SSLSocket) or bound.encrypted
-
     def _connected(self, password: str, bound: _Bound) -> smtplib.SMTP:
         settings = self._settings
         host, port, name = settings.smtp_host.strip("[]"), settings.mail_port, _own_name(settings.public_url)
@@ -152,7 +148,7 @@ class Transport:
             if settings.smtp_tls == "starttls":
                 # Where it is not offered, or refused, this raises: nothing goes on in clear.
                 client.starttls(context=self._context())
-        bound.encrypted = True
+        bound.secured = True
         if settings.smtp_user:
             client.login(settings.smtp_user, password)
         return client
@@ -186,7 +182,7 @@ class _Bound:
 
     def __init__(self, seconds: float) -> None:
         self.clients: list[smtplib.SMTP] = []
-        self.encrypted = False
+        self.secured = False
         self.passed = False
         self._seconds = seconds
         self._done = threading.Event()

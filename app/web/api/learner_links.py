@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response
@@ -53,7 +52,7 @@ def blueprint(gate: Gate, links: FamilyLinks) -> Blueprint:
                 "link": made.link,
                 "code": made.code,
                 "code_until": made.code_until.isoformat(timespec="seconds").replace("+00:00", "Z"),
-                "until": _day(made.until),
+                "until": made.until.isoformat(),
             }
         )
         given.status_code = 201
@@ -70,7 +69,3 @@ def blueprint(gate: Gate, links: FamilyLinks) -> Blueprint:
         return answer({"ended": links.end(by, link=said["link"], data_subject=data_subject, actor=sender.id)})
 
     return routes
-
-
-def _day(day: date) -> str:
-    return day.isoformat()
