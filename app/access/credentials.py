@@ -518,6 +518,14 @@ class Sources:
         if not scope.LIMITED.intersection(scope.closure(tuple(scopes))):
             limited = ", ".join(sorted(scope.LIMITED))
             raise RegisterInvalid(f"Nothing that these scopes allow has a perimeter. Those with one: {limited}.")
+        self.require_known(perimeter)
+
+    def require_known(self, perimeter: Perimeter) -> None:
+        """Refuse a perimeter that names what there is not, or whose days are disordered.
+
+        Raises:
+            RegisterInvalid: it does.
+        """
         if perimeter.since is not None and perimeter.until is not None and perimeter.since > perimeter.until:
             raise RegisterInvalid("The first day of a perimeter comes before its last.")
         for activity in sorted(perimeter.activities or ()):

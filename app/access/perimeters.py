@@ -49,6 +49,20 @@ class Perimeter(NamedTuple):
     since: date | None = None
     until: date | None = None
 
+    @classmethod
+    def of(
+        cls,
+        activities: Iterable[str],
+        sources: Iterable[str],
+        territories: Iterable[Territory],
+        since: date | None,
+        until: date | None,
+    ) -> Perimeter:
+        """The perimeter of what somebody chose: of a kind of which they chose nothing there is no bound."""
+        return cls(
+            frozenset(activities) or None, frozenset(sources) or None, frozenset(territories) or None, since, until
+        )
+
     @property
     def unbounded(self) -> bool:
         """True if it leaves nothing out."""

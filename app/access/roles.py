@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -66,6 +66,12 @@ class Grant(NamedTuple):
     role: Role
     perimeter: Perimeter = EVERYTHING
     ends: datetime | None = None
+
+
+def with_given(held: Iterable[Grant], given: Sequence[Grant]) -> list[Grant]:
+    """The grants of an account after it was given some: one of a role and perimeter that it has gets the new end."""
+    same = {(grant.role, grant.perimeter) for grant in given}
+    return [*(grant for grant in held if (grant.role, grant.perimeter) not in same), *given]
 
 
 def grants(roles: Iterable[Role], perimeter: Perimeter, ends: datetime | None) -> list[Grant]:

@@ -283,10 +283,10 @@ def add_credential(
             label=label or role or "",
             scopes=granted,
             until=until.date() if until else None,
-            perimeter=Perimeter(
-                frozenset(activities) or None,
-                frozenset(sources) or None,
-                frozenset(territories) or None,
+            perimeter=Perimeter.of(
+                activities,
+                sources,
+                territories,
                 only_since.date() if only_since else None,
                 only_until.date() if only_until else None,
             ),

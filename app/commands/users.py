@@ -10,7 +10,7 @@ import click
 
 from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.access.perimeters import SCHOOL, Perimeter, Territory
-from app.access.roles import Grant, Role, grants
+from app.access.roles import Grant, Role, grants, with_given
 from app.access.sign_in.invitations import Invited
 from app.access.users.secrets import ways
 from app.access.users.service import LANGUAGES, User
@@ -78,14 +78,11 @@ def _grants(
     ends = None
     if not no_end:
         ends = end_of(until.date() if until else default_last_day(platform.today()), platform.zone)
-    places = [*territories, *(Territory(SCHOOL, uai) for uai in schools)]
-    perimeter = Perimeter(
-        frozenset(activities) or None,
-        frozenset(sources) or None,
-        frozenset(places) or None,
-        first.date() if first else None,
-        last.date() if last else None,
+    places = [*territories, *(Territory(SCHOOL, uai.upper()) for uai in schools)]
+    perimeter = Perimeter.of(
+        activities, sources, places, first.date() if first else None, last.date() if last else None
     )
+    container.operations.sources.require_known(perimeter)
     return grants(map(Role, wanted), perimeter, ends)
 
 
@@ -185,11 +182,11 @@ def roles(
         raise click.UsageError(_("Give --add or --remove."))
     found = _found(container, account)
     given = _grants(container, wanted, **bounds)  # type: ignore[arg-type] # by name, as the options give them
-    same = {(grant.role, grant.perimeter) for grant in given}
-    kept = [
-        grant for grant in found.grants if grant.role.value not in taken and (grant.role, grant.perimeter) not in same
-    ]
-    changed = container.access.users.give(found.id, [*kept, *given], actor="cli:user roles")
+
+    def edit(held: tuple[Grant, ...]) -> list[Grant]:
+        return with_given([grant for grant in held if grant.role.value not in taken], given)
+
+    changed = container.access.users.give(found.id, edit, actor="cli:user roles")
     names = ", ".join(sorted({grant.role.value for grant in changed.grants})) or _("none")
     out().print(
         _(

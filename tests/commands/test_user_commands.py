@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from click.testing import CliRunner
 from pymongo.collection import Collection
@@ -19,7 +21,9 @@ from app.commands.users import user
 from app.core.errors import NotFound, RegisterInvalid, UserConflict
 from app.settings import Settings, load
 from app.wiring.container import Container
+from tests import school_files
 from tests.mail.servers import mail_server
+from tests.served import ACTIVITY
 from tests.stores import initialised
 
 LOGIN = "camille@ecole.example"
@@ -29,6 +33,11 @@ _LINK = re.compile(r"http\S+/(fr|en)/invitation\?code=([0-9a-f]{48})")
 @pytest.fixture
 def container(settings: Settings, database_name: str) -> Iterator[Container]:
     with initialised(settings, database_name) as made:
+        directory = school_files.directory([school_files.made(1)])
+        made.schools.directory.load(directory, date(2025, 1, 1), actor="cli:test")
+        made.governance.register.add(orjson.dumps(ACTIVITY))
+        for source in ("a", "b"):
+            made.operations.sources.add(source, name=source, activity=ACTIVITY["id"], actor="cli:test")
         yield made
 
 
@@ -77,6 +86,13 @@ def test_roles_have_limits_and_ends(container: Container) -> None:
     assert "departement:038" in shown and "2027-01-31" in shown and "invited" in shown
     run(container, "roles", found.id, "--remove", "producer")
     assert [each.role for each in container.access.users.get(found.id).grants] == [Role.SCHOOL_HEAD]
+
+
+@pytest.mark.parametrize("limit", [("--school", "0380002W"), ("--source", "nothing"), ("--processing-activity", "x")])
+def test_a_role_is_not_given_for_what_there_is_not(container: Container, limit: tuple[str, str]) -> None:
+    with pytest.raises(RegisterInvalid):
+        add(container, "--role", "school-head", "--territory", "departement:038", *limit)
+    assert container.access.users.list() == []
 
 
 @pytest.mark.parametrize("role", ["school-head", "territory", "producer"])

@@ -125,18 +125,28 @@ class Users:
         """True if there is an account."""
         return self._repository.any()
 
-    def give(self, id: str, grants: Sequence[Grant], *, actor: str) -> User:
-        """Give an account these roles in place of those that it has; its sessions end.
+    def give(self, id: str, edit: Callable[[tuple[Grant, ...]], Sequence[Grant]], *, actor: str) -> User:
+        """Give an account other roles in place of those that it has; its sessions end.
+
+        Args:
+            id: The account.
+            edit: From the roles that it has to those that it is to have; asked again where somebody else changed them
+                meanwhile, so that of two who change roles at once neither takes the other's back.
+            actor: For the audit log.
 
         Raises:
             NotFound: there is no such account.
             RegisterInvalid: a role is not as it must be, or it is one's own account.
         """
         require_other(id, actor)
-        self._check(grants)
-        self._row(id)
-        self._audit.append(USER_CHANGED, actor, {"user": id, "grants": _told(grants)})
-        changed = self._change(id, lambda row: row._replace(grants=tuple(grants)))
+
+        def given(row: StoredUser) -> StoredUser:
+            grants = tuple(edit(row.grants))
+            self._check(grants)
+            self._audit.append(USER_CHANGED, actor, {"user": id, "grants": _told(grants)})
+            return row._replace(grants=grants)
+
+        changed = self._change(id, given)
         self._sessions.remove_all(id)
         return self._opened(changed)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
+import orjson
 from flask import Response, request
 
 from app.access.key_ends import default_last_day, end_of
 from app.access.perimeters import SCHOOL, Perimeter, Territory, territory
-from app.access.roles import BOUNDED, Grant, Role, grants
+from app.access.roles import BOUNDED, Grant, Role, grants, with_given
 from app.access.sign_in.invitations import Invitations, Invited
 from app.access.sign_in.providers.service import ProviderSignIn
 from app.access.sign_in.service import LocalSignIn
@@ -22,6 +24,7 @@ from app.access.users.service import User, Users
 from app.access.users.sessions import Sessions
 from app.core.clock import Now, Today
 from app.core.errors import BadParameter, Fault, RegisterInvalid, UserConflict
+from app.core.given import day
 from app.governance.register.service import Register
 from app.standards.france import uai
 from app.web.portal.forms import Form
@@ -48,6 +51,13 @@ class Standing(NamedTuple):
     provider: Mapping[str, str] | None
 
 
+class KnownPerimeters(Protocol):
+    """Knows what a perimeter may name."""
+
+    def require_known(self, perimeter: Perimeter) -> None:
+        """Refuse a perimeter that names what there is not, with ``RegisterInvalid``."""
+
+
 class UserPages:
     """Shows accounts to operators, and changes them. What is right, the services say."""
 
@@ -60,6 +70,7 @@ class UserPages:
         providers: ProviderSignIn,
         register: Register,
         sources: Callable[[], Sequence[Source]],
+        known: KnownPerimeters,
         *,
         today: Today,
         now: Now,
@@ -73,6 +84,7 @@ class UserPages:
         self._providers = providers
         self._register = register
         self._sources = sources
+        self._known = known
         self._today = today
         self._now = now
         self._zone = zone
@@ -145,9 +157,7 @@ class UserPages:
 
         def act() -> None:
             given = self._grants(asked.form)
-            same = {(grant.role, grant.perimeter) for grant in given}
-            kept = [grant for grant in user.grants if (grant.role, grant.perimeter) not in same]
-            self._users.give(id, [*kept, *given], actor=asked.actor)
+            self._users.give(id, lambda held: with_given(held, given), actor=asked.actor)
 
         return self._done(asked, user, act)
 
@@ -155,10 +165,14 @@ class UserPages:
         """Take one of its roles; its sessions end."""
         user = self._users.get(id)
         wanted = asked.form.text("grant")
-        kept = [grant for grant in user.grants if named(grant) != wanted]
-        if len(kept) == len(user.grants):
-            raise BadParameter("The account does not have this role any more. Load its page again.")
-        return self._done(asked, user, lambda: self._users.give(id, kept, actor=asked.actor))
+
+        def edit(held: tuple[Grant, ...]) -> list[Grant]:
+            kept = [grant for grant in held if named(grant) != wanted]
+            if len(kept) == len(held):
+                raise BadParameter("The account does not have this role any more. Load its page again.")
+            return kept
+
+        return self._done(asked, user, lambda: self._users.give(id, edit, actor=asked.actor))
 
     def disable(self, asked: PageRequest, id: str) -> Response:
         """Let nobody sign in by it any more."""
@@ -235,19 +249,24 @@ class UserPages:
         if not roles:
             raise RegisterInvalid("Choose a role.", faults=[_fault("role")])
         ends = None if form.text("no-end") else _day(form, "ends") or default_last_day(self._today())
-        perimeter = Perimeter(
-            frozenset(form.texts("activity")) or None,
-            frozenset(form.texts("source")) or None,
-            frozenset(_territories(form.text("territories"))) or None,
+        perimeter = Perimeter.of(
+            form.texts("activity"),
+            form.texts("source"),
+            _territories(form.text("territories")),
             _day(form, "since"),
             _day(form, "until"),
         )
+        try:
+            self._known.require_known(perimeter)
+        except RegisterInvalid as refused:
+            raise RegisterInvalid(refused.detail, faults=[_fault("unknown")]) from None
         return grants(roles, perimeter, None if ends is None else end_of(ends, self._zone))
 
 
 def named(grant: Grant) -> str:
-    """A text that tells one grant of an account from the others."""
-    return f"{grant.role.value} {grant.perimeter.described()}"
+    """A text that tells one grant of an account from the others, however many schools it names."""
+    bounds = orjson.dumps(grant.perimeter.document())
+    return f"{grant.role.value} {hashlib.blake2b(bounds, digest_size=16).hexdigest()}"
 
 
 def _territories(text: str) -> list[Territory]:
@@ -263,7 +282,7 @@ def _territories(text: str) -> list[Territory]:
 def _day(form: Form, name: str) -> date | None:
     text = form.text(name)
     try:
-        return date.fromisoformat(text) if text else None
+        return day(text) if text else None
     except ValueError:
         raise RegisterInvalid("A day is not a day.", faults=[_fault("day")]) from None
 

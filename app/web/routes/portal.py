@@ -85,6 +85,7 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
         access.provider_sign_in,
         container.governance.register,
         access.sources_repository.list,
+        container.operations.sources,
         today=platform.today,
         now=clock.now,
         zone=platform.zone,

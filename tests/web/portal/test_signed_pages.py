@@ -140,7 +140,7 @@ def test_other_sessions_end_and_this_one_stays(site: Server) -> None:
 def test_a_change_of_roles_and_a_disabled_account_end_sessions(site: Server) -> None:
     users = site.container.access.users
     visitor = signed_in(site, Role.DPO)
-    users.give(visitor.user.id, [Grant(Role.OPERATOR)], actor="cli:test")
+    users.give(visitor.user.id, lambda _: [Grant(Role.OPERATOR)], actor="cli:test")
     assert visitor.get("/fr/account").status_code == 303
     visitor = signed_in(site, Role.DPO)
     users.disable(visitor.user.id, actor="cli:test")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 
-from app.access.perimeters import Territory
-from app.access.roles import Role
+from app.access.perimeters import SCHOOL, Perimeter, Territory
+from app.access.roles import Grant, Role, with_given
 from app.core import clock
 from app.web.portal.users import PAGE, named
+from tests import school_files
 from tests.served import Server, serving
 from tests.web.portal.browser import Browser
 from tests.web.portal.signed_in import NAME, SignedIn, signed_in
@@ -23,6 +25,8 @@ HOSTILE = "<script>alert('x')</script>"
 def site(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("users"), mongodb_uri, workers="1") as server:
         server.source("tutor")
+        directory = school_files.directory([school_files.made(1)])
+        server.container.schools.directory.load(directory, date(2025, 1, 1), actor="cli:test")
         yield server
 
 
@@ -64,7 +68,9 @@ def test_an_account_is_made_and_its_owner_invited(site: Server, operator: Signed
         ({"role": "producer"}, "needs a source"),
         ({"role": "school-head"}, "needs schools"),
         ({"role": "school-head", "territories": "0380001W"}, "neither a UAI"),
+        ({"role": "school-head", "territories": "0380002W"}, "is not there"),
         ({"ends": "tomorrow"}, "A day is written"),
+        ({"ends": "2027-W01-1"}, "A day is written"),
         ({"language": "de"}, "Choose a language"),
     ],
 )
@@ -106,6 +112,27 @@ def test_roles_are_given_and_taken_and_sessions_end(site: Server, operator: Sign
     assert operator.post(f"{path}/take", {"grant": named(user.grants[0])}).status_code == 303
     assert [grant.role for grant in site.container.access.users.get(user.id).grants] == [Role.PRODUCER]
     assert operator.post(f"{path}/take", {"grant": named(user.grants[0])}).status_code == 400
+
+
+def test_of_two_who_change_roles_at_once_neither_takes_the_others_back(site: Server) -> None:
+    users = site.container.access.users
+    other = signed_in(site, Role.DPO, Role.RESEARCHER).user
+    asked = []
+
+    def edit(held: tuple[Grant, ...]) -> list[Grant]:
+        asked.append(held)
+        if len(asked) == 1:
+            users.give(other.id, lambda known: [each for each in known if each.role is not Role.DPO], actor="cli:other")
+        return with_given(held, [Grant(Role.OPERATOR)])
+
+    given = users.give(other.id, edit, actor="cli:test").grants
+    assert [grant.role for grant in given] == [Role.RESEARCHER, Role.OPERATOR] and len(asked) == 2
+
+
+def test_grants_of_many_schools_are_told_apart() -> None:
+    schools = [Territory(SCHOOL, f"{number:07}A") for number in range(30)]
+    one, other = (Grant(Role.SCHOOL_HEAD, Perimeter.of((), (), schools[:end], None, None)) for end in (29, 30))
+    assert named(one) != named(other)
 
 
 def test_an_account_is_disabled_and_enabled(site: Server, operator: SignedIn) -> None:

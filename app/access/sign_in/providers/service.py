@@ -181,7 +181,7 @@ class ProviderSignIn:
             user = self._users.add(login, name=name or client.file.label["fr"], grants=grants, actor=actor)
         elif list(user.grants) != grants:
             # What the provider says now is what holds: whoever has moved loses the school that they left.
-            user = self._users.give(user.id, grants, actor=actor)
+            user = self._users.give(user.id, lambda _: grants, actor=actor)
         if not user.roles(self._now()):
             raise RoleNotGiven("What the provider says gives no role here.")
         return self._open(user, id)
