@@ -26,6 +26,7 @@ from app.governance.audit.checkpoints import Checkpoint
 from app.governance.audit.log import AUDIT_READ, KINDS, readable
 from app.governance.audit.store import Entry
 from app.governance.register.service import RetentionRule, version_on
+from app.operations.measures import Measures
 from app.people.audit_search import MAX_AGENT_BYTES, Wanted, read_agents
 from app.retention.service import RetentionLine
 
@@ -370,6 +371,7 @@ def audit_verify(
             status.update(_("Reading the audit log: {entries}", entries=counted(read, "entry", "entries")))
 
         outcome = container.governance.checkpoints.verify(given, anchors, report)
+    Measures(container.platform.store).note_verification(clock.now_us())
     console.print(
         _(
             "{entries} in {chains}",

@@ -16,7 +16,7 @@ from app.access import key_ends
 from app.access.credentials import PSEUDONYMISE
 from app.access.store import SourceRepository
 from app.core.clock import Now
-from app.governance.audit.log import AUDIT_CHECKPOINT, AUDIT_READ, MINORS_DATA
+from app.governance.audit.log import AUDIT_CHECKPOINT, MINORS_DATA
 from app.governance.audit.store import AuditRepository
 from app.governance.register.service import ProcessingActivity, Register
 from app.operations.measures import Measured, Measures
@@ -24,17 +24,13 @@ from app.people.erasure.store import ErasureRepository
 from app.people.requests.service import DataSubjectRequests
 from app.people.requests.steps import OPEN
 from app.platform.jobs.store import JobRepository, JobState
+from app.traces.conformance.minors_policy import OUTCOMES
 
-VERIFIED_BY: Final = "cli:audit verify"
-"""Actor of the entry that says that the whole audit log was checked."""
 REVIEW_SOON: Final = timedelta(days=60)
 """A review of an entry of the register is told so long before its day."""
 WEEK: Final = timedelta(days=7)
 ERASURE_LATE: Final = timedelta(days=1)
 """An erasure that takes longer than this does not go on by itself."""
-KEPT: Final = "kept"
-"""Outcome of data of minors under the policy ``off``."""
-_READ_AT_MOST = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,7 +71,7 @@ class Tonight(NamedTuple):
 
     Attributes:
         retention: The job that deletes what is due; None: it never ran.
-        verified: When the audit log was checked last; None: not in the time that it is kept.
+        verified: When the whole audit log was checked last; None: never.
         checkpoint: When its last signed checkpoint was written; None: not in that time.
         backup: When the last backup was whole; None: never.
     """
@@ -143,7 +139,7 @@ class Agenda:
         backup = measured.backup
         return Tonight(
             states.get("retention"),
-            self._last(AUDIT_READ, VERIFIED_BY),
+            None if measured.verified is None else _moment(measured.verified),
             self._last(AUDIT_CHECKPOINT),
             None if backup is None else _moment(backup.at),
         )
@@ -187,15 +183,13 @@ class Agenda:
         for source in sources.values():
             if source.activity in concerned and source.minors != PSEUDONYMISE and not source.minors_reason:
                 yield Task("minors-policy", Group.TODAY, None, subject=source.id, label=source.minors)
-        found: dict[str, tuple[int, int]] = {}
-        for entry in self._log.newest((MINORS_DATA,), None, None, _READ_AT_MOST, since=_us(now - WEEK)).entries:
-            id = entry.actor.removeprefix("source:")
-            # Under a reason that is on record it was decided; what is replaced or refused needs no act.
-            if entry.detail.get("outcome") == KEPT and id in sources and not sources[id].minors_reason:
-                number, at = found.get(id, (0, entry.at))
-                found[id] = (number + 1, at)
-        for id, (number, at) in found.items():
-            yield Task("minors-data", Group.TODAY, self._day(at), subject=id, number=number)
+        # What is replaced or refused needs no act.
+        kept = self._log.by_actor(MINORS_DATA, _us(now - WEEK), outcome=OUTCOMES["off"])
+        for actor, (number, at) in kept.items():
+            id = actor.removeprefix("source:")
+            # Under a reason that is on record it was decided.
+            if id in sources and not sources[id].minors_reason:
+                yield Task("minors-data", Group.TODAY, self._day(at), subject=id, number=number)
 
     def _of_keys(self, now: datetime, today: date) -> Iterator[Task]:
         for key in key_ends.of_persons(self._sources.credentials(), now):
@@ -206,8 +200,8 @@ class Agenda:
                 days = (day - today).days
                 yield Task("key-end", _group(days), day, days, key.id)
 
-    def _last(self, kind: str, actor: str | None = None) -> datetime | None:
-        listed = self._log.newest((kind,), None, None, 1, actor=actor).entries
+    def _last(self, kind: str) -> datetime | None:
+        listed = self._log.newest((kind,), None, None, 1).entries
         return _moment(listed[0].at) if listed else None
 
     def _day(self, at: int) -> date:

@@ -6,6 +6,7 @@ Documents::
                       bytes    int64  how long its file is
     _id "retention":  at       int64  when it was counted, microseconds since 1970 UTC
                       overdue  int64  statements that outlived their duration, and two runs of the job
+    _id "verification":  at    int64  when the whole audit log was checked last, microseconds since 1970 UTC
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ COLLECTIONS = (Declared(NAME, Impersonal("counts for operators"), restored=Resto
 
 _BACKUP = "backup"
 _RETENTION = "retention"
+_VERIFICATION = "verification"
 
 
 class BackupMade(NamedTuple):
@@ -38,10 +40,11 @@ class RetentionCounted(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Everything noted; None for what never was."""
+    """Everything noted; None for what never was. ``verified``: when the whole audit log was checked, microseconds."""
 
     backup: BackupMade | None
     retention: RetentionCounted | None
+    verified: int | None
 
 
 class Measures:
@@ -58,14 +61,19 @@ class Measures:
         """Keep a count of what is overdue."""
         self._note(_RETENTION, counted._asdict())
 
+    def note_verification(self, at: int) -> None:
+        """The whole audit log was checked, whatever was found (microseconds since 1970 UTC)."""
+        self._note(_VERIFICATION, {"at": at})
+
     def read(self) -> Measured:
         """Everything noted."""
         with translated():
             found = {str(one.pop("_id")): one for one in self._collection.find({})}
-        backup, retention = found.get(_BACKUP), found.get(_RETENTION)
+        backup, retention, verified = found.get(_BACKUP), found.get(_RETENTION), found.get(_VERIFICATION)
         return Measured(
             None if backup is None else BackupMade(int(backup["at"]), int(backup["bytes"])),
             None if retention is None else RetentionCounted(int(retention["at"]), int(retention["overdue"])),
+            None if verified is None else int(verified["at"]),
         )
 
     def _note(self, name: str, said: dict[str, int]) -> None:

@@ -34,6 +34,7 @@ from app.governance.register.service import Register, SourceLink
 from app.governance.register.store import ProcessingActivityRepository
 from app.keys.data_subject_cipher import DataSubjectCipher
 from app.keys.learners import SubjectKeys
+from app.operations.measures import Measures
 from app.operations.schema.catalogue import personal_data
 from app.people.access_package.reception_store import ReceptionRepository
 from app.people.access_package.receptions import Receptions
@@ -106,6 +107,7 @@ class Container:
             Job("fail", "0 * * * *", _fail),
         )
         self.platform = SimpleNamespace(
+            store=store,
             job_repository=JobRepository(store),
             leadership=Leadership(LeaseRepository(store), "tests", 10, time.monotonic),
         )
@@ -166,6 +168,13 @@ def test_the_audit_log_is_verified(container: Container, store: Store) -> None:
     store.collection("audit").update_one({"kind": "activity-added"}, {"$set": {"actor": "nobody"}})
     with pytest.raises(ChainBroken):
         run(container, governance.audit, "verify")
+
+
+def test_when_the_audit_log_was_verified_is_noted(container: Container, store: Store) -> None:
+    began = clock.now_us()
+    run(container, governance.audit, "verify")
+    noted = Measures(store).read().verified
+    assert noted is not None and noted >= began
 
 
 def test_who_lists_or_verifies_the_audit_log_leaves_an_entry(container: Container) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from app.access.store import StoredCredential
 from app.core import clock
-from app.governance.audit.log import AUDIT_CHECKPOINT, AUDIT_READ, MINORS_DATA
-from app.governance.audit.store import AuditRepository
+from app.governance.audit.log import AUDIT_CHECKPOINT, MINORS_DATA
+from app.governance.audit.store import AuditRepository, Entry
 from app.governance.register.service import Register
 from app.operations.agenda import Agenda, Group, grouped
 from app.operations.measures import BackupMade, Measures, RetentionCounted
@@ -144,6 +144,13 @@ def test_sources_about_minors_without_a_reason_and_what_they_send(container: Con
     found = of(container)
     assert [(task.subject, task.group) for task in found["minors-policy"]] == [("open", Group.TODAY)]
     assert [(task.subject, task.number) for task in found["minors-data"]] == [("open", 1)]
+    now = clock.now_us()
+    further = [
+        Entry("batches", n, now + n, MINORS_DATA, "source:open", {"outcome": outcome}, bytes(32), bytes(32))
+        for n, outcome in enumerate(["kept"] * 1_500 + ["stripped"])
+    ]
+    assert AuditRepository(container.platform.store).insert(further)
+    assert [(task.subject, task.number) for task in of(container)["minors-data"]] == [("open", 1_501)]
     # Long ago, or decided with a reason: nothing waits.
     assert "minors-data" not in of(container, clock.now() + timedelta(days=8))
     sources.change("open", minors="off", reason="decided by the council", actor="cli:test")
@@ -168,14 +175,13 @@ def test_keys_of_persons_that_end_soon_or_never(container: Container) -> None:
 
 def test_what_was_done_last(container: Container) -> None:
     audit = container.governance.audit
-    audit.append(AUDIT_READ, "u-somebody", {})
     audit.append(AUDIT_CHECKPOINT, "job:checkpoint", {})
     Measures(container.platform.store).note_backup(BackupMade(1_000_000, 1))
     tonight = container.operations.agenda.read().tonight
     assert tonight.verified is None and tonight.checkpoint is not None
     assert tonight.backup == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
-    audit.append(AUDIT_READ, "cli:audit verify", {})
-    assert container.operations.agenda.read().tonight.verified is not None
+    Measures(container.platform.store).note_verification(2_000_000)
+    assert container.operations.agenda.read().tonight.verified == datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)
 
 
 def test_groups_are_all_there() -> None:

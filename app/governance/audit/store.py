@@ -181,6 +181,15 @@ class AuditRepository:
             document = self._collection.find_one(query, {"at": 1}, sort=[("at", -1)])
         return int(document["at"]) if document else None
 
+    def by_actor(self, kind: str, since: int, *, outcome: str) -> dict[str, tuple[int, int]]:
+        """The number of entries of a kind with an outcome, written at or after ``since``, and when the newest was."""
+        query: Document = {"kind": kind, "actor": {"$type": "string"}, "detail.outcome": outcome}
+        query["at"] = {"$type": ["int", "long"], "$gte": since}
+        group = {"_id": "$actor", "number": {"$sum": 1}, "at": {"$max": "$at"}}
+        with translated():
+            found = self._collection.aggregate([{"$match": query}, {"$group": group}])
+            return {str(each["_id"]): (int(each["number"]), int(each["at"])) for each in found}
+
     def heads(self, since: int) -> list[Head]:
         """The last entry of each chain that has one at or after ``since`` (microseconds), by chain."""
         # The places come from the index by time alone; the MACs are then read for one entry a chain.

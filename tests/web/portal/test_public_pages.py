@@ -282,7 +282,7 @@ class Counting:
         return 11
 
     def read(self) -> Any:
-        return Measured(None, None)
+        return Measured(None, None, None)
 
 
 def recorded(asked: Any) -> PublicRecord:
