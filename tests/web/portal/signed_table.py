@@ -60,7 +60,7 @@ TABLE = (
     Row("check_statements", "sources/tutor/check", PRODUCER, {"statements": "[]"}),
     Row("source_keys", "source/keys", PRODUCER),
     Row("source_keys_of", "sources/tutor/keys", PRODUCER),
-    Row("change_keys", "sources/tutor/keys", PRODUCER, {"act": "make", "label": "test"}),
+    Row("change_keys", "sources/tutor/keys", PRODUCER, {"act": "make", "label": "test", "once": "0" * 32}),
     Row("source_profiles", "source/profiles", PRODUCER),
     Row("source_profiles_of", "sources/tutor/profiles", PRODUCER),
     Row("source_connection", "source/connection", PRODUCER),
