@@ -22,6 +22,21 @@ from app.web import cors
 _OWN = frozenset({"same-origin", "none"})
 
 
+def require_own_form() -> None:
+    """Let the current request, which is a form of these pages, go on.
+
+    Raises:
+        CrossSiteRefused: a page of another site sends it.
+    """
+    if not _own():
+        raise CrossSiteRefused("A page of another site sends this form. Open the page here, and send it from there.")
+
+
+def _own() -> bool:
+    """True unless the browser says that it asks for another site."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in _OWN
+
+
 class CrossSite:
     """Knows which pages may call."""
 
@@ -35,8 +50,7 @@ class CrossSite:
         Raises:
             CrossSiteRefused: it is of a page of another origin, and not a fetch (CORS) of one that may call.
         """
-        site = request.headers.get("Sec-Fetch-Site")
-        if site is None or site in _OWN:
+        if _own():
             return
         listed = cors.ANY in self._origins or request.headers.get("Origin") in self._origins
         if request.headers.get("Sec-Fetch-Mode") != "cors" or not listed:

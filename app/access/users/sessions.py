@@ -98,15 +98,16 @@ class Sessions:
 
     def find(self, token: str) -> Session | None:
         """The session in force of a token; None where there is none, or it has ended, or its account has."""
-        found = self._find(token)
+        found = self.find_any(token)
         return found if found is not None and found.pending is None else None
 
     def find_pending(self, token: str) -> Session | None:
         """The session of a token that lacks something yet."""
-        found = self._find(token)
+        found = self.find_any(token)
         return found if found is not None and found.pending is not None else None
 
-    def _find(self, token: str) -> Session | None:
+    def find_any(self, token: str) -> Session | None:
+        """The session of a token, pending or not; None as for ``find``."""
         digest = _digest(token)
         stored, now = self._repository.get(digest), self._now()
         if stored is None:

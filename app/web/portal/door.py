@@ -9,8 +9,8 @@ from typing import Final
 from flask import Response, request
 
 from app.core import clock
-from app.core.errors import CrossSiteRefused
 from app.crypto.keys import OrganisationKeys
+from app.web.cross_site import require_own_form
 from app.web.portal import forms
 from app.web.portal.forms import Form
 
@@ -23,7 +23,6 @@ HINT_COOKIE: Final = "__Host-sillage-hint"
 _KNOWN_SECONDS: Final = 180 * 86_400
 _NONCE: Final = re.compile(r"[0-9a-f]{64}")
 _MARK: Final = re.compile(r"[0-9a-f]{96}")
-_OWN: Final = frozenset({"same-origin", "none"})
 
 
 class Door:
@@ -55,11 +54,7 @@ class Door:
         Raises:
             CrossSiteRefused: a page of another site sends it.
         """
-        # Fetch Metadata: a browser that says for whom it asks says that it is this site.
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in _OWN:
-            raise CrossSiteRefused(
-                "A page of another site sends this form. Open the page here, and send it from there."
-            )
+        require_own_form()
         form, cookie = forms.read(), request.cookies.get(COOKIE, "")
         given = form.text(forms.TOKEN)
         if not _NONCE.fullmatch(cookie) or not hmac.compare_digest(self._token(cookie).encode(), given.encode()):

@@ -14,9 +14,10 @@ from app.access.principals import Principal
 from app.access.roles import Grant, Role
 from app.access.users.sessions import Sessions
 from app.core import clock
-from app.core.errors import BadParameter, CrossSiteRefused, FormRefused, RoleMissing
+from app.core.errors import BadParameter, FormRefused, RoleMissing
 from app.web import bounds
 from app.web import purpose as purposes
+from app.web.cross_site import require_own_form
 from app.web.portal import forms
 from app.web.portal.forms import Form
 from app.web.portal.frame import HEADERS, NAME, Frame
@@ -24,7 +25,6 @@ from app.web.portal.language import LANGUAGES
 from app.web.portal.visitors import Visitor, Visitors
 
 EVERYBODY: Final = tuple(Role)
-_OWN: Final = frozenset({"same-origin", "none"})
 _QUERY: Final = re.compile(r"[A-Za-z0-9._~*=&+%,:@/-]{0,2000}")
 SIGN_IN: Final = "sign-in"
 """Path of the page where people sign in, below the language."""
@@ -181,11 +181,7 @@ class SignedPages:
 
     def home(self, visitor: Visitor) -> str | None:
         """The endpoint where somebody lands; None where no page is for their roles."""
-        for role in visitor.roles:
-            for item in self._menu:
-                if role in item.roles:
-                    return item.endpoint
-        return None
+        return next((home for role in visitor.roles if (home := self._home(role))), None)
 
     def see(self, endpoint: str, **values: Any) -> Response:
         """A redirection to a page, by its path alone: this server may see another name than browsers do."""
@@ -252,11 +248,7 @@ class SignedPages:
         self._blueprint.add_url_rule(f"{SPOKEN}/{path}", endpoint, answered, methods=methods)
 
     def _form(self, visitor: Visitor, file_bytes: int | None) -> Form:
-        # Fetch Metadata: a browser that says for whom it asks says that it is this site.
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in _OWN:
-            raise CrossSiteRefused(
-                "A page of another site sends this form. Open the page here, and send it from there."
-            )
+        require_own_form()
         form = forms.read() if file_bytes is None else forms.read(file_bytes + forms.MAX_BYTES, files=True)
         if not self._visitors.genuine(visitor, form.text(forms.TOKEN)):
             raise FormRefused("The form is not of this session. Load its page again, and send it once more.")

@@ -109,7 +109,7 @@ class Visitors:
     def session(self) -> Session | None:
         """The session that the browser shows, pending or not."""
         token = _token()
-        return (self._sessions.find(token) or self._sessions.find_pending(token)) if token else None
+        return self._sessions.find_any(token) if token else None
 
     def require(self) -> None:
         """Refuse to look at anything while MongoDB is away.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +15,7 @@ from app.access.perimeters import territory
 from app.access.roles import BOUNDED, Role
 from app.core import contracts
 from app.core.errors import SettingsInvalid
+from app.settings import read_secret
 
 _SCHEMA: Final = ("sillage", "sign-in-provider.schema.json")
 _MAX_FILE: Final = 256 * 1024
@@ -84,7 +83,7 @@ def _read(path: Path) -> ProviderFile:
         document["label"],
         document["issuer"],
         document["client_id"],
-        _secret(path, document["secret_file"]),
+        read_secret(path.parent / document["secret_file"], f"{path.name}: secret_file"),
         document.get("client_auth", "basic"),
         document.get("scopes", ["openid"]),
         document.get("pkce", True),
@@ -129,20 +128,6 @@ def _document(path: Path) -> Any:
         raise SettingsInvalid(f"{path.name}: the file cannot be read ({refused.strerror}).") from None
     except ValueError:
         raise SettingsInvalid(f"{path.name}: the file is no JSON document.") from None
-
-
-def _secret(path: Path, name: str) -> str:
-    try:
-        with (path.parent / name).open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            lines = file.read(_MAX_FILE).decode("utf-8", "replace").strip().splitlines()
-    except OSError as refused:
-        raise SettingsInvalid(f"{path.name}: the file of the secret cannot be read ({refused.strerror}).") from None
-    if mode & stat.S_IRWXO:
-        raise SettingsInvalid(f"{path.name}: the file of the secret can be read by others: run `chmod 600` on it.")
-    if len(lines) != 1:
-        raise SettingsInvalid(f"{path.name}: the file of the secret must hold one line, and nothing else.")
-    return lines[0]
 
 
 def is_safe(url: str) -> bool:
