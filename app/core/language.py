@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from babel import dates, numbers
 from babel.messages import mofile, pofile
+from babel.messages.catalog import Catalog
 from babel.support import NullTranslations, Translations
 
 LANGUAGES: Final[Mapping[str, str]] = {"fr": "Français", "en": "English"}
@@ -32,10 +33,8 @@ def translations(locales: Path, language: str) -> NullTranslations:
     """The words of a language, of the catalogues in a folder."""
     if language == SOURCE:
         return NullTranslations()
-    with (locales / f"{language}.po").open("rb") as file:
-        catalogue = pofile.read_po(file, locale=language)
     compiled = io.BytesIO()
-    mofile.write_mo(compiled, catalogue)
+    mofile.write_mo(compiled, _parsed(locales, language))
     compiled.seek(0)
     return Translations(compiled)
 
@@ -43,10 +42,8 @@ def translations(locales: Path, language: str) -> NullTranslations:
 @cache
 def catalogue(locales: Path, language: str) -> Mapping[str | tuple[str, str], str]:
     """Every message of a catalogue, with its translation; of one that counts, both forms, and that for one."""
-    with (locales / f"{language}.po").open("rb") as file:
-        found = pofile.read_po(file, locale=language)
     made: dict[str | tuple[str, str], str] = {}
-    for each in found:
+    for each in _parsed(locales, language):
         said = each.string if isinstance(each.string, str) else (each.string or ("",))[0]
         if isinstance(each.id, str):
             made[each.id] = said
@@ -56,6 +53,11 @@ def catalogue(locales: Path, language: str) -> Mapping[str | tuple[str, str], st
     return made
 
 
+def _parsed(locales: Path, language: str) -> Catalog:
+    with (locales / f"{language}.po").open("rb") as file:
+        return pofile.read_po(file, locale=language)
+
+
 def number(value: float, language: str) -> str:
     """A number as the language writes it."""
     return numbers.format_decimal(value, locale=LOCALES[language])
@@ -63,14 +65,17 @@ def number(value: float, language: str) -> str:
 
 def day(value: date, language: str) -> str:
     """A day in full: 30 November 2026."""
-    written = dates.format_date(value, "long", locale=LOCALES[language])
-    # CLDR writes `1 septembre`; French does not.
-    return f"1er{written[1:]}" if language == "fr" and value.day == 1 else written
+    return _day(value, "long", language)
 
 
 def short_day(value: date, language: str) -> str:
     """A day in a table or on an axis: 30 Nov 2026."""
-    written = dates.format_date(value, "medium", locale=LOCALES[language])
+    return _day(value, "medium", language)
+
+
+def _day(value: date, form: Literal["long", "medium"], language: str) -> str:
+    written = dates.format_date(value, form, locale=LOCALES[language])
+    # CLDR writes `1 septembre`; French does not.
     return f"1er{written[1:]}" if language == "fr" and value.day == 1 else written
 
 

@@ -9,6 +9,7 @@ import pytest
 from babel.messages import extract, pofile
 from babel.messages.catalog import Message
 
+from app.core import language as languages
 from app.web.portal import language
 from app.web.portal.language import DEFAULT, LANGUAGES, LOCALES, SOURCE
 from tests.places import ROOT
@@ -86,3 +87,4 @@ def test_numbers_and_days_as_each_language_writes_them() -> None:
     assert language.number(12_418_906, "en") == "12,418,906"
     assert [language.day(date(2026, 9, 1), code) for code in ("fr", "en")] == ["1er septembre 2026", "1 September 2026"]
     assert language.day(date(2026, 11, 30), "fr") == "30 novembre 2026"
+    assert [languages.short_day(date(2026, 9, day), "fr") for day in (1, 11)] == ["1er sept. 2026", "11 sept. 2026"]
