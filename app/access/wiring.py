@@ -104,11 +104,17 @@ class AccessServices(FeatureServices):
         return SessionRepository(self._platform.store)
 
     @cached_property
+    def invitation_repository(self) -> InvitationRepository:
+        """Invitations as stored."""
+        return InvitationRepository(self._platform.store)
+
+    @cached_property
     def users(self) -> Users:
         """The accounts of persons who sign in."""
         return Users(
             UserRepository(self._platform.store),
             self.session_repository,
+            self.invitation_repository,
             self._keys.organisation,
             self._governance.sink,
         )
@@ -122,7 +128,7 @@ class AccessServices(FeatureServices):
     def invitations(self) -> Invitations:
         """Links with which people choose how they sign in."""
         return Invitations(
-            InvitationRepository(self._platform.store),
+            self.invitation_repository,
             self.users,
             self._governance.sink,
             self._mail.mail,

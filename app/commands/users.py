@@ -204,7 +204,6 @@ def roles(
 def disable(container: Container, account: str) -> None:
     """Let nobody sign in by the account USER any more; its sessions end."""
     found = container.access.users.disable(_found(container, account).id, actor="cli:user disable")
-    container.access.invitations.withdraw(found)
     out().print(_("Account {id} is disabled, and its sessions have ended.", id=found.id))
 
 
@@ -227,7 +226,6 @@ def remove(container: Container, account: str, yes: bool) -> None:
     if not yes:
         click.confirm(_("Remove account {id}?", id=found.id), abort=True, err=True)
     container.access.users.remove(found.id, actor="cli:user remove")
-    container.access.invitations.withdraw(found)
     out().print(_("Account {id} is removed.", id=found.id))
 
 

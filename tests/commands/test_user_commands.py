@@ -18,7 +18,7 @@ from app.access.perimeters import Perimeter, Territory
 from app.access.roles import Role
 from app.access.users.secrets import Secrets
 from app.commands.users import user
-from app.core.errors import NotFound, RegisterInvalid, UserConflict
+from app.core.errors import InvitationRefused, NotFound, RegisterInvalid, UserConflict
 from app.settings import Settings, load
 from app.wiring.container import Container
 from tests import school_files
@@ -157,6 +157,20 @@ def test_an_account_is_disabled_enabled_and_removed(container: Container) -> Non
     assert container.access.users.find(LOGIN) is None
     with pytest.raises(NotFound):
         run(container, "invite", LOGIN)
+
+
+def test_whoever_closes_an_account_ends_its_invitation(container: Container) -> None:
+    access = container.access
+    link = _LINK.search(add(container, "--role", "dpo"))
+    found = access.users.find(LOGIN)
+    assert link is not None and found is not None
+    access.users.disable(found.id, actor="cli:test")
+    access.users.enable(found.id, actor="cli:test")
+    with pytest.raises(InvitationRefused):
+        access.invitations.user(link[2])
+    access.invitations.invite(found, actor="cli:test")
+    access.users.remove(found.id, actor="cli:test")
+    assert access.invitations.ends(found) is None
 
 
 def test_with_a_mail_server_the_link_goes_by_e_mail(settings: Settings, database_name: str) -> None:

@@ -106,10 +106,6 @@ class Invitations:
         found = self._repository.ends_of([user.id for user in users])
         return {id: ends for id, ends in found.items() if now < ends}
 
-    def withdraw(self, user: User) -> None:
-        """Make the invitation of an account good for nothing."""
-        self._repository.remove_all(user.id)
-
     def _invited(self, found: StoredInvitation) -> User:
         try:
             user = self._users.get(found.user)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from app.access.roles import BOUNDED, Grant, Role
+from app.access.sign_in.store import InvitationRepository
 from app.access.users.secrets import Secrets
 from app.access.users.store import (
     SessionRepository,
@@ -66,12 +67,14 @@ class Users:
         self,
         repository: UserRepository,
         sessions: SessionRepository,
+        invitations: InvitationRepository,
         keys: OrganisationKeys,
         audit: AuditSink,
         now: Now = clock.now,
     ) -> None:
         self._repository = repository
         self._sessions = sessions
+        self._invitations = invitations
         self._keys = keys
         self._audit = audit
         self._now = now
@@ -151,7 +154,7 @@ class Users:
         return self._opened(changed)
 
     def disable(self, id: str, *, actor: str) -> User:
-        """Let nobody sign in by an account any more; its sessions end.
+        """Let nobody sign in by an account any more; its sessions and its invitation end.
 
         Raises:
             NotFound: there is no such account.
@@ -160,7 +163,7 @@ class Users:
         self._row(id)
         self._audit.append(USER_CHANGED, actor, {"user": id, "disabled": True})
         changed = self._change(id, lambda row: row._replace(disabled=self._now()))
-        self._sessions.remove_all(id)
+        self._end(id)
         return self._opened(changed)
 
     def enable(self, id: str, *, actor: str) -> User:
@@ -174,7 +177,7 @@ class Users:
         return self._opened(self._change(id, lambda row: row._replace(disabled=None)))
 
     def remove(self, id: str, *, actor: str) -> None:
-        """Remove an account, its sessions first. The audit log keeps its id, which names nobody.
+        """Remove an account, its sessions and its invitation first. The audit log keeps its id, which names nobody.
 
         Raises:
             NotFound: there is no such account.
@@ -182,8 +185,12 @@ class Users:
         require_other(id, actor)
         self._row(id)
         self._audit.append(USER_REMOVED, actor, {"user": id})
-        self._sessions.remove_all(id)
+        self._end(id)
         self._repository.remove(id)
+
+    def _end(self, id: str) -> None:
+        self._sessions.remove_all(id)
+        self._invitations.remove_all(id)
 
     # --- secrets of local accounts ------------------------------------------------------------------
 

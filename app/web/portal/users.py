@@ -176,13 +176,7 @@ class UserPages:
 
     def disable(self, asked: PageRequest, id: str) -> Response:
         """Let nobody sign in by it any more."""
-        user = self._users.get(id)
-
-        def act() -> None:
-            self._users.disable(id, actor=asked.actor)
-            self._invitations.withdraw(user)
-
-        return self._done(asked, user, act)
+        return self._done(asked, self._users.get(id), lambda: self._users.disable(id, actor=asked.actor))
 
     def enable(self, asked: PageRequest, id: str) -> Response:
         """Let its owner sign in again."""
