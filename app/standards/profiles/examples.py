@@ -54,20 +54,34 @@ _PATTERNED: Final[Sequence[str]] = ("0750654D", "10010012110", "fr", "2026-09-07
 """Tried where a schema has a pattern: a UAI, a MEF code, a language, a day…"""
 
 
-def example(template: Template, profile: Profile, loaded: Sequence[Profile] = ()) -> dict[str, Any] | None:
-    """A statement that follows a template; None where none could be made.
+Examples = Sequence[tuple[Template, Mapping[str, Any] | None]]
+"""Templates, each with its example; None: none could be made."""
+
+
+def examples(profile: Profile, loaded: Sequence[Profile] = ()) -> Examples:
+    """The templates of a profile that are in force, each with a statement that follows it.
 
     Args:
-        template: The template.
-        profile: Its profile.
+        profile: The profile.
         loaded: Profiles that define extensions, besides.
     """
     profiles = [profile, *(each for each in loaded if each.id != profile.id)]
     concepts = {concept.id: concept for each in profiles for concept in each.concepts}
+    extensions = Extensions(profiles)
+    return [
+        (each, _example(each, profile, concepts, extensions))
+        for each in profile.templates
+        if each.version == profile.version and not each.deprecated
+    ]
+
+
+def _example(
+    template: Template, profile: Profile, concepts: Mapping[str, Concept], extensions: Extensions
+) -> dict[str, Any] | None:
     made = _determined(template)
     for rule in template.rules:
         _follow(made, rule, concepts)
-    return made if _right(made, template, profile, profiles) else None
+    return made if _right(made, template, profile, extensions) else None
 
 
 def _determined(template: Template) -> dict[str, Any]:
@@ -189,7 +203,7 @@ def _matching(pattern: str) -> object:
     return next((each for each in _PATTERNED if compiled is not None and compiled.is_valid(each)), None)
 
 
-def _right(made: dict[str, Any], template: Template, profile: Profile, profiles: Sequence[Profile]) -> bool:
+def _right(made: dict[str, Any], template: Template, profile: Profile, extensions: Extensions) -> bool:
     for spoken in SUPPORTED:
         try:
             validate([made], spoken, many=False, data_follow=False)
@@ -198,4 +212,4 @@ def _right(made: dict[str, Any], template: Template, profile: Profile, profiles:
         normal = normalise(made, spoken)
     checked = checker.compile([profile._replace(templates=(template,))])
     verdict = checked.check(normal)
-    return verdict.outcome is Outcome.CONFORMS and not Extensions(profiles).faults(normal)
+    return verdict.outcome is Outcome.CONFORMS and not extensions.faults(normal)

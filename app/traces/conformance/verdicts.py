@@ -20,6 +20,7 @@ from app.core.errors import BodyTooLarge, Fault, ProfileRejected, SillageError
 from app.standards.profiles import sessions
 from app.standards.profiles.checker import Checker, Mode, Outcome, Verdict, compile, within
 from app.standards.profiles.document import Profile, load
+from app.standards.profiles.examples import Examples, examples
 from app.standards.profiles.extensions import Extensions
 from app.standards.profiles.resources import Resources
 from app.standards.profiles.sessions import Follower
@@ -118,6 +119,7 @@ class ConformanceService:
         self._audit = audit
         self._announcer = announcer
         self._compiled: dict[tuple[str, tuple[str, ...]], Held] = {}
+        self._examples: dict[tuple[str, ...], Sequence[tuple[Profile, Examples]]] = {}
         self._tally: Buffer[tuple[str, str, str, str], int] = Buffer(repository.add_counts, add)
 
     def add(self, document: bytes, *, actor: str = "cli:profile add") -> Profile:
@@ -144,7 +146,15 @@ class ConformanceService:
 
     def forget(self) -> None:
         """Drop what was compiled."""
-        self._compiled = {}
+        self._compiled, self._examples = {}, {}
+
+    def examples(self, source: Source) -> Sequence[tuple[Profile, Examples]]:
+        """The profiles that a source promises, each with examples; made once for all sources that promise the same."""
+        cache, wanted = self._examples, source.profiles
+        if wanted not in cache:
+            loaded = self.list()
+            cache[wanted] = [(each, examples(each, loaded)) for each in loaded if each.id in wanted]
+        return cache[wanted]
 
     def check(
         self,

@@ -15,8 +15,7 @@ from app.access.store import Source, StoredCredential
 from app.core import clock, given
 from app.core.clock import Today
 from app.core.errors import CredentialsRefused, OutsidePerimeter, RegisterInvalid, SillageError
-from app.standards.profiles.document import Profile, Rule, Template
-from app.standards.profiles.examples import example
+from app.standards.profiles.document import Rule, Template
 from app.standards.xapi.versions import OLDEST, SUPPORTED, negotiate
 from app.traces.conformance.verdicts import REJECTED, ConformanceService
 from app.traces.ingest.checking import Checking
@@ -295,15 +294,13 @@ class ProducerPages:
         found = self._source(asked, source)
         if found is None:
             return self._chosen(asked, "source_profiles")
-        loaded = self._profiles.list()
-        promised = [each for each in loaded if each.id in found.profiles]
         return asked.render(
             "producer/profiles.html",
             "source_profiles",
             source=found,
             profiles=[
-                (each, [_documented(one, each, loaded) for one in each.templates if _in_force(one, each)])
-                for each in promised
+                (profile, [_documented(template, example) for template, example in made])
+                for profile, made in self._profiles.examples(found)
             ],
         )
 
@@ -452,16 +449,11 @@ def _chart(language: str, report: SourceReport) -> Chart:
     )
 
 
-def _in_force(template: Template, profile: Profile) -> bool:
-    return template.version == profile.version and not template.deprecated
-
-
-def _documented(template: Template, profile: Profile, loaded: Sequence[Profile]) -> Documented:
-    made = example(template, profile, loaded)
+def _documented(template: Template, example: Mapping[str, Any] | None) -> Documented:
     return Documented(
         template,
         [rule for rule in template.rules if rule.presence == "included" or (rule.presence is None)],
         [rule for rule in template.rules if rule.presence == "excluded"],
         [rule for rule in template.rules if rule.presence == "recommended"],
-        None if made is None else orjson.dumps(made, option=orjson.OPT_INDENT_2).decode(),
+        None if example is None else orjson.dumps(example, option=orjson.OPT_INDENT_2).decode(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,8 +18,10 @@ from playwright.sync_api import Browser
 from app.access.credentials import MAX_KEYS
 from app.access.roles import Role
 from app.core import contracts
-from app.standards.profiles.document import load
-from app.standards.profiles.examples import example
+from app.standards.profiles import examples as rules
+from app.standards.profiles.document import Profile, load
+from app.standards.profiles.examples import examples
+from app.standards.profiles.extensions import Extensions
 from app.standards.xapi.versions import negotiate
 from app.web.portal.fault_words import FaultWords
 from app.web.portal.visitors import COOKIE
@@ -420,14 +422,36 @@ def test_each_template_has_an_example_that_conforms(site: Server, name: str) -> 
     profile = load(contracts.folder("profiles", f"{name}.jsonld").read_bytes())
     source = f"examples-{name}"
     key = site.source(source, profiles=[profile.id], mode="reject")
-    for template in profile.templates:
-        made = example(template, profile, loaded)
+    made_of_each = examples(profile, loaded)
+    assert len(made_of_each) == len(profile.templates)
+    for template, made in made_of_each:
         assert made is not None, template.id
         if not template.context_reference:
             answer = site.post(key, [{**made, "id": str(uuid4())}])
             assert answer.status_code == 200, (template.id, answer.text)
     page = of(site, source).get("/fr/source/profiles").text
     assert page.count("Exemple de trace") == len(profile.templates)
+
+
+def test_examples_are_made_once_until_a_profile_changes(site: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Counted(Extensions):
+        def __init__(self, profiles: Sequence[Profile]) -> None:
+            made.append(len(profiles))
+            super().__init__(profiles)
+
+    monkeypatch.setattr(rules, "Extensions", Counted)
+    profile = load(contracts.folder("profiles", "p2ia.jsonld").read_bytes())
+    site.source("remembered", profiles=[profile.id])
+    source = site.container.access.sources_repository.get("remembered")
+    assert source is not None
+    profiles = site.container.traces.profiles
+    profiles.forget()
+    shown = [[len(listed) for _, listed in profiles.examples(source)] for _ in range(2)]
+    assert shown == [[len(profile.templates)]] * 2 and len(made) == 1
+    profiles.forget()
+    assert profiles.examples(source) and len(made) == 2
 
 
 def test_no_example_rather_than_one_that_does_not_conform() -> None:
@@ -438,7 +462,7 @@ def test_no_example_rather_than_one_that_does_not_conform() -> None:
         {"location": "$.result.extensions['https://x.example/unknown']", "presence": "included"}
     ]
     profile = load(orjson.dumps(raw))
-    assert example(profile.templates[0], profile) is None
+    assert [made for _, made in examples(profile)] == [None]
 
 
 def test_the_command_of_the_page_works(site: Server) -> None:
