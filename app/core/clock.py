@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 
@@ -42,6 +42,17 @@ class RandomBytes(Protocol):
 
     def __call__(self, count: int, /) -> bytes:
         """Draw so many bytes."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A day inside the calendar at either end: it can be told in any zone.
+_FIRST_US = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST_US = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(microseconds: int) -> datetime:
+    """The instant of microseconds since 1970 UTC, as far as the calendar goes in every zone."""
+    return _EPOCH + timedelta(microseconds=min(max(microseconds, _FIRST_US), _LAST_US))
 
 
 def now_us() -> int:

@@ -32,16 +32,18 @@ def lines(answers: Iterable[Answer], names: Sequence[str]) -> Iterator[Sequence[
             yield [row.get(name) for name in names]
 
 
-def parquet(definition: Definition, chosen: Sequence[Field], rows: Iterable[Sequence[object]]) -> bytes:
-    """A Parquet file of rows; the same rows give the same bytes."""
-    table = [*rows]
-    schema = arrow_schema(definition, chosen)
-    arrays = []
-    for place, field in enumerate(chosen):
-        values = [row[place] for row in table]
-        if field.type == "date":
-            values = [date.fromisoformat(str(value)) for value in values]
-        arrays.append(pa.array(values, schema.field(place).type))
+def parquet(definition: Definition, chosen: Sequence[Field], answers: Iterable[Answer]) -> bytes:
+    """A Parquet file of an answer that came in several, one in memory at a time; the same give the same bytes."""
+    schema, names = arrow_schema(definition, chosen), [each.name for each in chosen]
     file = BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file, compression="zstd", version="2.6")
+    with pq.ParquetWriter(file, schema, compression="zstd", version="2.6") as writer:
+        for answer in answers:
+            rows = [*lines([answer], names)]
+            arrays = []
+            for place, field in enumerate(chosen):
+                values = [row[place] for row in rows]
+                if field.type == "date":
+                    values = [date.fromisoformat(str(value)) for value in values]
+                arrays.append(pa.array(values, schema.field(place).type))
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     return file.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from werkzeug.routing import BuildError
 
 from app.core import language as words
-from app.core.clock import Today
+from app.core.clock import Today, moment_of
 from app.settings import Settings
 from app.standards.xapi.languages import Languages
 from app.web.portal import language as languages
@@ -28,7 +28,6 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 NAME: Final = "portal"
 """Name of the blueprint."""
 
-_LAST_US: Final = 253_370_764_800_000_000  # of the year 9998
 _MONTH: Final = len("2026-11")
 
 HEADERS: Final = {
@@ -148,11 +147,6 @@ def _is_shown(endpoint: str) -> bool:
     return any("GET" in (rule.methods or ()) for rule in current_app.url_map.iter_rules(endpoint))
 
 
-def moment_of(microseconds: int) -> datetime:
-    """The instant of microseconds since 1970 UTC, as far as the calendar goes."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=min(max(microseconds, 0), _LAST_US))
-
-
 def _environment(language: str, zone: ZoneInfo) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -185,7 +179,7 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
 
     def instant(microseconds: int) -> str:
         """A moment, of microseconds since 1970 UTC."""
-        return moment(datetime.fromtimestamp(microseconds / 1e6, zone))
+        return moment(moment_of(microseconds))
 
     def day_of(value: datetime) -> str:
         return languages.day(value.astimezone(zone).date(), language)

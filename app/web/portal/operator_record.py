@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -99,7 +99,7 @@ class OperatorRecord:
         container, platform = self._container, self._container.platform
         with platform.store.within(MAX_SECONDS):
             states = {each.name: each for each in platform.job_repository.states()}
-            newest = {source: _moment(last) for source, last in container.traces.arrivals.newest().items()}
+            newest = {source: clock.moment_of(last) for source, last in container.traces.arrivals.newest().items()}
             taken = storage(platform.store)
             leader = platform.leadership.held() is not None
         figures = self._figures()
@@ -137,7 +137,3 @@ def _code(check: Callable[[], object]) -> str | None:
     except SillageError as failed:
         return failed.code
     return None
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -115,11 +115,11 @@ class ProducerPages:
             "source",
             source=found,
             report=report,
-            last=_moment(report.last),
+            last=None if report.last is None else clock.moment_of(report.last),
             now=clock.now(),
             silence=report.silence,
-            silent_since=_moment(report.silence.since if report.silence else None),
-            silent_until=_moment(report.silence.until if report.silence else None),
+            silent_since=clock.moment_of(report.silence.since) if report.silence else None,
+            silent_until=clock.moment_of(report.silence.until) if report.silence and report.silence.until else None,
             share=_refused_share(report.week),
             share_before=_refused_share(report.week_before),
             faults=[(each, *_worded(asked.language, each.fault.rule, each.fault.message)) for each in report.faults],
@@ -391,10 +391,6 @@ def _known(detail: str) -> str:
 def _own(asked: PageRequest) -> Sequence[str]:
     """Ids of the visitor's sources, whichever of their grants they are of."""
     return sorted({source for grant in asked.grants for source in grant.perimeter.sources or ()})
-
-
-def _moment(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
 def _refused_share(week: Any) -> float | None:

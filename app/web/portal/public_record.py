@@ -190,7 +190,7 @@ class PublicRecord:
             statements=self._statements.estimated() // ROUNDED_TO * ROUNDED_TO,
             sources=self._sources.open(),
             longest_days=max((each.retention.active_days for each in activities), default=0),
-            retention_at=None if retention is None else datetime.fromtimestamp(retention.at / 1e6, self._zone),
+            retention_at=None if retention is None else clock.moment_of(retention.at).astimezone(self._zone),
             overdue=0 if retention is None else retention.overdue,
         )
         return _Known(activities, figures, self._profiles.list(), until)

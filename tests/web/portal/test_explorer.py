@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import html
 import io
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pyarrow.parquet as pq
@@ -20,6 +23,7 @@ from app.access.roles import Role
 from app.core.errors import BadParameter
 from app.governance.audit.log import Asked
 from app.research.definitions import load_all
+from app.web.portal.explorer import pages
 from app.web.portal.explorer.question import Question, asked
 from app.web.portal.explorer.view import LINES
 from app.web.portal.signed_pages import own_path
@@ -71,6 +75,9 @@ def test_files_have_the_cells_of_the_interface_and_not_why_one_is_hidden(site: S
         )
         assert line["success_rate"] == ("" if row["success_rate"] is None else str(row["success_rate"]))
         assert "reason" not in line and "activity" not in line
+    # Whoever has the file can tell whether it is what is cited.
+    digest = hashlib.sha256(OUTCOMES.sha256.encode() + answer.content).hexdigest()[:12]
+    assert f"Fingerprint {digest}." in researcher.get(f"/en/explore?{VIEW}").text
     table = pq.read_table(io.BytesIO(researcher.get(f"/fr/explore/cells.parquet?{VIEW}").content)).to_pylist()
     expected = [{name: row[name] for name in table[0]} for row in rows]
     assert [{**line, "week": line["week"].isoformat()} for line in table] == expected and "reason" not in table[0]
@@ -262,3 +269,17 @@ def test_a_question_is_read_from_codes_and_written_the_same() -> None:
 def test_a_year_before_has_the_same_weekday_or_the_same_month(period: str, day: date, earlier: date) -> None:
     definition = next(each for each in TABLES if each.period == period)
     assert Question(definition, definition.measures[0]).before(day) == earlier
+
+
+def test_a_file_of_too_many_cells_is_refused_before_all_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MAX_ROWS", 5)
+    read = []
+
+    def answers() -> Iterator[Any]:
+        for number in range(9):
+            read.append(number)
+            yield SimpleNamespace(rows=[{}, {}])
+
+    with pytest.raises(BadParameter, match="more than 5 cells"):
+        [*pages._bounded(answers())]
+    assert read == [0, 1, 2]

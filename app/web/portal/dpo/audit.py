@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from flask import Response
 
-from app.core.clock import Today
+from app.core.clock import Today, moment_of
 from app.core.errors import BadCursor, BadRequest
 from app.core.given import bound_of_day
 from app.core.language import number
@@ -22,7 +22,6 @@ from app.web.portal.charts import written_csv
 from app.web.portal.dpo.desk import ROLES, Desk
 from app.web.portal.dpo.who import ACCOUNTS, said
 from app.web.portal.files import csv_answer
-from app.web.portal.frame import moment_of
 from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_, PageRequest
 from app.web.portal.unbounded import UnboundedPages

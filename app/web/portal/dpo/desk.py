@@ -10,10 +10,10 @@ from flask import Response
 
 from app.access.roles import Role
 from app.access.users.service import Users
+from app.core.clock import moment_of
 from app.core.errors import SillageError
 from app.people.access_package.recipients import Labels
 from app.people.requests.service import DataSubjectRequests
-from app.web.portal.frame import moment_of
 from app.web.portal.signed_pages import PageRequest
 
 ROLES = (Role.DPO,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import orjson
 from flask import Response
 
 from app.access.restrictions.store import PURPOSES, RESEARCH
-from app.core import given
+from app.core import clock, given
 from app.core.clock import Today
 from app.core.errors import BadParameter, BadRequest, NotFound, SillageError
 from app.people.erasure.store import Erasure
@@ -31,7 +31,6 @@ _MAX_NOTE: Final = 10_000
 _TOLD: Final = "recipients-listed"
 # GDPR art. 19: of these, whoever received the data is told.
 _TELLING: Final = frozenset({"rectification", "erasure", "restriction"})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Stage(NamedTuple):
@@ -55,7 +54,7 @@ def stages(request: DataSubjectRequest, erasures: Sequence[Erasure] = ()) -> lis
     if request.kind in _TELLING:
         wanted.append(_TOLD)
     wanted.append(REFUSED if request.status == REFUSED else DONE)
-    last = {step.what: _EPOCH + timedelta(microseconds=step.at) for step in request.steps}
+    last = {step.what: clock.moment_of(step.at) for step in request.steps}
     begun = [one.destroyed for one in erasures] if answer == "erased" else []
     # What was not counted before it was answered, or was closed without, is not asked for afterwards.
     passed = max((place for place, what in enumerate(wanted) if what in last or (what == answer and begun)), default=0)

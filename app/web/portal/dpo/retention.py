@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,6 +11,7 @@ from flask import Response
 
 from app.access.store import SourceRepository
 from app.core import clock, given
+from app.core.clock import moment_of
 from app.core.errors import BadRequest, NotFound, SillageError
 from app.core.language import moment, number
 from app.governance.audit.log import RETENTION_APPLIED, RETENTION_RUN, Audit
@@ -24,7 +24,6 @@ from app.web.portal.charts import Axis, Cell, Chart, Form, Kind, Limit, Span
 from app.web.portal.dpo.ages import Ages
 from app.web.portal.dpo.desk import ROLES, Desk, status_of
 from app.web.portal.files import attachment, csv_answer, specification_answer
-from app.web.portal.frame import moment_of
 from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_, PageRequest
 from app.web.portal.unbounded import UnboundedPages
@@ -96,7 +95,7 @@ class RetentionPages:
             run=runs[0] if runs else None,
             proofs=self._proofs(),
             acts=self._certificates.newest(_LISTED),
-            day_of=lambda at: datetime.fromtimestamp(at / 1_000_000, self._zone).date(),
+            day_of=lambda at: clock.moment_of(at).astimezone(self._zone).date(),
             now=now,
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from functools import partial
+from itertools import chain
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,8 @@ ROLES: Final = (Role.RESEARCHER, Role.STATISTICIAN)
 PARQUET: Final = "application/vnd.apache.parquet"
 _RECENT: Final = {"day": 3, "week": 6, "month": 24}
 """Months that are shown of whoever says no period, by the period of the aggregate."""
+MAX_ROWS: Final = 300_000
+"""Cells of one file: some 30 MB of CSV."""
 _MOST_VALUES: Final = 300
 """Values beyond which a filter is a field, and not a list."""
 
@@ -40,7 +43,7 @@ class Cited(NamedTuple):
     Attributes:
         publisher: Who runs the service.
         year: Of the figures as they stand.
-        fingerprint: Twelve hexadecimal digits of the cells.
+        fingerprint: Twelve hexadecimal digits of the definition and the CSV; empty of a view that has not all cells.
         address: Where the view is.
     """
 
@@ -87,7 +90,7 @@ class ExplorerPages:
             period_title=period_title(question.definition, page.language),
             cut=answer.next is not None,
             minimum=answer.minimum_group,
-            as_of=None if answer.as_of is None else self._moment(answer.as_of),
+            as_of=None if answer.as_of is None else clock.moment_of(answer.as_of).astimezone(self._zone),
             standing=line,
             cited=self._cited(page, question, answer),
             **self._form(page, question, status),
@@ -96,17 +99,14 @@ class ExplorerPages:
     def csv(self, page: PageRequest) -> Response:
         """The cells as CSV."""
         question = self._asked(page, self._readings.status(page.principal))
-        answers = [*self._readings.read_all(page.principal, question.query(PAGE_LIMIT))]
-        names = [each.name for each in columns(question.definition, self._told(question, answers[0]))]
-        rows = ([int(each) if isinstance(each, bool) else each for each in line] for line in lines(answers, names))
-        return csv_answer(_file_name(question), written_csv(names, rows))
+        first, answers = self._all(page, question)
+        return csv_answer(_file_name(question), self._written(question, first, answers))
 
     def parquet(self, page: PageRequest) -> Response:
         """The cells as Parquet."""
         question = self._asked(page, self._readings.status(page.principal))
-        answers = [*self._readings.read_all(page.principal, question.query(PAGE_LIMIT))]
-        chosen = columns(question.definition, self._told(question, answers[0]))
-        content = parquet(question.definition, chosen, lines(answers, [each.name for each in chosen]))
+        first, answers = self._all(page, question)
+        content = parquet(question.definition, columns(question.definition, self._told(question, first)), answers)
         return attachment(f"{_file_name(question)}.parquet", content, PARQUET)
 
     def specification(self, page: PageRequest) -> Response:
@@ -141,6 +141,17 @@ class ExplorerPages:
             whole = self._readings.read(page.principal, question._replace(by=()).query(PAGE_LIMIT))
         return view(question, answer, before, whole, page.language), answer
 
+    def _all(self, page: PageRequest, question: Question) -> tuple[Answer, Iterator[Answer]]:
+        """The first page of the cells, and every page, the first included; one is in memory at a time."""
+        pages = self._readings.read_all(page.principal, question.query(PAGE_LIMIT))
+        first = next(pages)
+        return first, _bounded(chain((first,), pages))
+
+    def _written(self, question: Question, first: Answer, answers: Iterable[Answer]) -> bytes:
+        names = [each.name for each in columns(question.definition, self._told(question, first))]
+        rows = ([int(each) if isinstance(each, bool) else each for each in line] for line in lines(answers, names))
+        return written_csv(names, rows)
+
     def _told(self, question: Question, answer: Answer) -> Sequence[str]:
         return [*answer.by, *(name for name, _ in question.where)]
 
@@ -164,15 +175,23 @@ class ExplorerPages:
         }
 
     def _cited(self, page: PageRequest, question: Question, answer: Answer) -> Cited:
-        names = [each.name for each in columns(question.definition, self._told(question, answer))]
-        content = written_csv(names, lines([answer], names))
-        digest = hashlib.sha256(question.definition.sha256.encode() + content).hexdigest()
-        when = clock.now().astimezone(self._zone) if answer.as_of is None else self._moment(answer.as_of)
+        # Of the file that the page offers: whoever has it can make it again. Of a view in part there is none.
+        digest = ""
+        if answer.next is None:
+            content = self._written(question, answer, [answer])
+            digest = hashlib.sha256(question.definition.sha256.encode() + content).hexdigest()
+        when = clock.now() if answer.as_of is None else clock.moment_of(answer.as_of)
         address = f"{self._public_url}/{page.language}/explore?{question.address()}"
-        return Cited(self._publisher, when.year, digest[:12], address)
+        return Cited(self._publisher, when.astimezone(self._zone).year, digest[:12], address)
 
-    def _moment(self, at: int) -> datetime:
-        return datetime.fromtimestamp(at / 1e6, self._zone)
+
+def _bounded(answers: Iterable[Answer]) -> Iterator[Answer]:
+    rows = 0
+    for answer in answers:
+        rows += len(answer.rows)
+        if rows > MAX_ROWS:
+            raise BadParameter(f"There are more than {MAX_ROWS:,} cells. Choose a shorter period, or fewer dimensions.")
+        yield answer
 
 
 def _months_before(day: date, months: int) -> date:
