@@ -345,7 +345,7 @@ class FamilyRecord:
     def copy(self, child: Child, request: str, *, actor: str) -> Iterator[bytes]:
         """The subject access export that answers a request, as the pieces of a zip; once, when it was answered.
 
-        Raises:
+        Raises, with the first piece:
             NotFound: the account made no such request.
             DataSubjectRequestConflict: it is not answered, or the copy was fetched.
         """
@@ -355,7 +355,8 @@ class FamilyRecord:
         # What goes wrong before the first piece takes nobody's one time.
         first = next(pieces)
         self._requests.collect(request, actor=actor)
-        return _joined(first, pieces)
+        yield first
+        yield from pieces
 
     def _own(self, child: Child, request: str, actor: str) -> DataSubjectRequest:
         found = next((each for each in self.requests(child, actor=actor) if each.id == request), None)
@@ -366,8 +367,3 @@ class FamilyRecord:
     def _record(self, child: Child, page: str, actor: str) -> None:
         about = {"subjects": self._finder.asked(child.data_subject), "role": child.role, "page": page}
         self._audit.append(OWN_DATA_READ, actor, about)
-
-
-def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest

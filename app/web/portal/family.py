@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Response
@@ -15,27 +13,25 @@ from app.core.errors import (
     LinkAttemptsExceeded,
     LinkRefused,
     NotFound,
-    Overloaded,
 )
 from app.people.family.links import MAX_CALLED, FamilyLinks
 from app.people.family.record import ASKED_FOR, MAX_TEXT, Child, FamilyRecord
 from app.people.requests.steps import COLLECTED
 from app.web.portal.frame import HEADERS
 from app.web.portal.signed_pages import N_, PageRequest, SignedPages
+from app.web.subject_access import ExportAnswers
 
 ROLES = (Role.LEARNER, Role.GUARDIAN)
-_COPIES_AT_ONCE = 2
 _SHOWN_READERS = 200
 
 
 class FamilyPages:
     """Shows families what is kept of their own, and takes what they ask for."""
 
-    def __init__(self, links: FamilyLinks, record: FamilyRecord) -> None:
+    def __init__(self, links: FamilyLinks, record: FamilyRecord, exports: ExportAnswers) -> None:
         self._links = links
         self._record = record
-        # Each takes a thread for as long as it is read.
-        self._copies = threading.BoundedSemaphore(_COPIES_AT_ONCE)
+        self._exports = exports
 
     def add_to(self, pages: SignedPages) -> None:
         """Register the pages."""
@@ -149,17 +145,8 @@ class FamilyPages:
     def copy(self, asked: PageRequest, link: str, id: str) -> Response:
         """The copy that answers a request, once."""
         child = self._child(asked, link)
-        if not self._copies.acquire(blocking=False):
-            raise Overloaded("This server writes as many copies as it can. Ask again in a while.", retry_after=30)
-        try:
-            pieces = self._record.copy(child, id, actor=asked.actor)
-        except BaseException:
-            self._copies.release()
-            raise
-        answer = Response(_filled(pieces), content_type="application/zip")
-        answer.call_on_close(self._copies.release)
+        answer = self._exports.of(lambda: self._record.copy(child, id, actor=asked.actor), "copy.zip")
         answer.headers.update(HEADERS)
-        answer.headers["Content-Disposition"] = 'attachment; filename="copy.zip"'
         return answer
 
     def _children(self, asked: PageRequest) -> list[Child]:
@@ -194,8 +181,3 @@ def _roles(asked: PageRequest) -> list[str]:
 
 def _code_form(fault: str = "", code: str = "", called: str = "") -> dict[str, Any]:
     return {"fault": fault, "code": code[:40], "called": called[: 2 * MAX_CALLED], "longest_name": MAX_CALLED}
-
-
-def _filled(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    # An empty piece would end an answer in chunks.
-    return filter(None, pieces)

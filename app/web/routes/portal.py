@@ -94,7 +94,7 @@ def routes(container: Needs, _: Gate) -> Sequence[Mounted]:
     SignInPages(
         frame, visitors, sessions, access.local_sign_in, access.invitations, access.provider_sign_in, door
     ).add_to(blueprint)
-    FamilyPages(container.people.links, container.people.family).add_to(pages)
+    FamilyPages(container.people.links, container.people.family, container.web.exports).add_to(pages)
     research = container.research
     SchoolPages(
         container.schools.directory,
