@@ -141,6 +141,7 @@ _ADVICE = {
     "role-missing": "Ask whoever runs the service for the role.",
     "form-refused": "Load the page again, and send its form once more.",
     "link-refused": "Type the code again as it is written, or ask whoever gave it for another one.",
+    "links-exceeded": "Ask whoever asked for a link that is not needed any more to end it, then type the code again.",
     "link-attempts-exceeded": "Wait an hour, then type the code again, or ask whoever gave it for another one.",
     "sign-in-refused": "Check login, password and code. Whoever forgot them asks the operator (`sillage user invite`, "
     "`sillage user reset-second-factor`).",

@@ -389,6 +389,14 @@ class LinkRefused(BadRequest):
     title_fr = "Code refusé : il est mal saisi, a déjà servi, a expiré, ou vaut pour un autre type de compte"
 
 
+class LinksExceeded(BadRequest):
+    """An account has as many links to learners as it may have; no code makes another one."""
+
+    code = "links-exceeded"
+    title = "Code refused: the account has as many links as it may; have one ended first"
+    title_fr = "Code refusé : le compte a autant de liens que possible ; faites-en d'abord terminer un"
+
+
 class PreconditionFailed(SillageError):
     """``If-Match`` or ``If-None-Match`` is not true of the document that is there; it was not changed."""
 

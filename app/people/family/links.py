@@ -17,7 +17,7 @@ import orjson
 from app.access.key_ends import default_last_day, end_of, last_day_of
 from app.core.audit_sink import AuditSink
 from app.core.clock import Now, RandomBytes
-from app.core.errors import BadRequest, Fault, LinkAttemptsExceeded, LinkRefused, NotFound
+from app.core.errors import BadRequest, Fault, LinkAttemptsExceeded, LinkRefused, LinksExceeded, NotFound
 from app.crypto.keys import OrganisationKeys
 from app.governance.audit.log import LINK_CODE_GIVEN, LINK_ENDED, LINK_MADE
 from app.keys.data_subject_cipher import DataSubjectCipher
@@ -216,14 +216,15 @@ class FamilyLinks:
         Raises:
             LinkAttemptsExceeded: the account gave too many wrong ones.
             LinkRefused: it opens nothing; the answer does not say why.
-            BadRequest: ``called`` is too long, or the account has as many links as it may.
+            LinksExceeded: the account has as many links as it may.
+            BadRequest: ``called`` is too long (``/called``).
         """
         called = " ".join(called.split())
         if len(called) > MAX_CALLED or not called.isprintable():
             raise _bad("called", f"has at most {MAX_CALLED} printable characters")
         now = self._now()
         if len(self._repository.of_user(user, now)) >= MAX_LINKS:
-            raise BadRequest(f"An account has at most {MAX_LINKS} links.")
+            raise LinksExceeded(f"An account has at most {MAX_LINKS} links.")
         # Counted before it is looked at: many at once are as many.
         if self._repository.attempt(user, now, now + _PERIOD) > MAX_ATTEMPTS:
             raise LinkAttemptsExceeded(

@@ -19,7 +19,7 @@ from app.access.store import SourceRepository
 from app.core import lossless
 from app.core.audit_sink import AuditSink
 from app.core.clock import RandomBytes
-from app.core.errors import BadRequest, DataSubjectRequestConflict, NotFound
+from app.core.errors import BadRequest, DataSubjectRequestConflict, Fault, NotFound
 from app.core.personal_data import PersonalDataStore
 from app.governance.audit.log import OWN_DATA_READ
 from app.governance.register.service import ProcessingActivity, Register
@@ -51,6 +51,9 @@ MAX_TEXT: Final = 4_000
 ASKED_FOR: Final = ("rectification", "objection", "access", "erasure")
 """Kinds of requests that a family makes on pages, as ``app.people.requests.steps.KINDS`` calls them."""
 _DOCUMENTS = "documents"
+_TEXT: Final = Fault(
+    "/text", "request", "Sillage, requests", f"has at most {MAX_TEXT} characters, and says what is not right"
+)
 
 
 class Child(NamedTuple):
@@ -315,15 +318,15 @@ class FamilyRecord:
         """Note what a family asks for; a data protection officer answers.
 
         Raises:
-            BadRequest: it is of no kind that is asked for here, or says too much, or not what is wrong.
+            BadRequest: it is of no kind that is asked for here, or says too much, or not what is wrong (``/text``).
             DataSubjectRequestConflict: the same was asked for, and waits for its answer.
         """
         if kind not in ASKED_FOR:
             raise BadRequest(f"What is asked for is one of: {', '.join(ASKED_FOR)}.")
         if len(text) > MAX_TEXT:
-            raise BadRequest(f"Say it in {MAX_TEXT} characters at most.")
+            raise BadRequest(f"Say it in {MAX_TEXT} characters at most.", faults=[_TEXT])
         if kind == "rectification" and not text:
-            raise BadRequest("Say what is not right.")
+            raise BadRequest("Say what is not right.", faults=[_TEXT])
         if any(each.kind == kind and each.pending for each in self.requests(child, actor=actor)):
             raise DataSubjectRequestConflict("You asked for this already: it waits for its answer.")
         who = "the learner" if child.role == LEARNER else "a guardian"

@@ -12,6 +12,7 @@ from app.core.errors import (
     DataSubjectRequestConflict,
     LinkAttemptsExceeded,
     LinkRefused,
+    LinksExceeded,
     NotFound,
 )
 from app.people.family.links import MAX_CALLED, FamilyLinks
@@ -68,7 +69,11 @@ class FamilyPages:
             return self._again(asked, "refused", 422)
         except LinkAttemptsExceeded:
             return self._again(asked, "exceeded", 429)
-        except BadRequest:
+        except LinksExceeded:
+            return self._again(asked, "full", 422)
+        except BadRequest as refused:
+            if not _is_at("/called", refused):
+                raise
             return self._again(asked, "called", 422)
         kept = [child.id for child in self._children(asked)]
         # An account's own identifiers are shown together, and so is a child who was linked before.
@@ -133,7 +138,9 @@ class FamilyPages:
             self._record.ask(child, kind, asked.form.text("text"), actor=asked.actor)
         except DataSubjectRequestConflict:
             return self._ask(asked, child, kind, fault="asked", status=409)
-        except BadRequest:
+        except BadRequest as refused:
+            if not _is_at("/text", refused):
+                raise
             return self._ask(asked, child, kind, fault="text", status=422)
         return asked.see("family_requests")
 
@@ -177,6 +184,10 @@ class FamilyPages:
 
 def _roles(asked: PageRequest) -> list[str]:
     return [role.value for role in asked.visitor.roles if role in ROLES]
+
+
+def _is_at(pointer: str, refused: BadRequest) -> bool:
+    return any(fault.pointer == pointer for fault in refused.faults)
 
 
 def _code_form(fault: str = "", code: str = "", called: str = "") -> dict[str, Any]:

@@ -6,6 +6,8 @@ import io
 import re
 import threading
 from collections.abc import Iterator
+from datetime import date
+from types import SimpleNamespace
 from typing import Any
 from zipfile import ZipFile
 
@@ -15,8 +17,14 @@ import pytest
 from app.access import scopes
 from app.access.credentials import NewCredential
 from app.access.roles import Role
+from app.core.errors import BadRequest
 from app.governance.audit.log import OWN_DATA_READ
+from app.people.family.links import MAX_LINKS
+from app.people.family.record import Child
 from app.people.finding.finder import data_subject_of
+from app.web.portal.family import FamilyPages
+from app.web.portal.forms import Form
+from app.web.portal.signed_pages import PageRequest
 from tests.served import Server, serving, statement
 from tests.web.portal.signed_in import SignedIn, signed_in
 
@@ -168,6 +176,44 @@ def test_a_wrong_code_is_said_so_and_guessing_ends(site: Server, tutor: NewCrede
     other = signed_in(site, Role.GUARDIAN, purpose=None)
     assert other.post("/fr/family/code", {"code": made["code"]}).status_code == 303
     assert signed_in(site, Role.GUARDIAN).post("/fr/family/code", {"code": made["code"]}).status_code == 422
+
+
+def test_who_has_as_many_links_as_may_be_is_told_that(site: Server, tutor: NewCredential) -> None:
+    parent = signed_in(site, Role.GUARDIAN, purpose=None)
+    sent(site, tutor, "lou")
+    links, lou = site.container.people.links, data_subject_of([agent("lou")])
+    for _ in range(MAX_LINKS):
+        made = links.ask("tutor", lou, role="guardian", actor="cli:test")
+        links.give(parent.user.id, ("guardian",), made.code, actor="cli:test")
+    answer = parent.post("/fr/family/code", {"code": code_for(site, tutor, "lou")["code"]})
+    assert answer.status_code == 422 and "autant de liens" in answer.text and "Quarante" not in answer.text
+    answer = parent.post("/fr/family/code", {"code": "", "called": "x" * 41})
+    assert answer.status_code == 422 and "Quarante" in answer.text
+
+
+def test_what_is_wrong_elsewhere_is_not_told_as_a_fault_of_the_field() -> None:
+    class Failing:
+        """Refuses for a reason that no field is the place of."""
+
+        def give(self, *given: object, **named: object) -> None:
+            raise BadRequest("Something else.")
+
+        ask = give
+
+        def children(self, *given: object) -> list[Child]:
+            return [Child("0", "guardian", "", data_subject_of([agent("lou")]), date(2027, 8, 31), "source:tutor")]
+
+        def child(self, *given: object) -> Child:
+            return self.children()[0]
+
+    failing: Any = Failing()
+    visitor: Any = SimpleNamespace(user=SimpleNamespace(id="u-parent"), roles=(Role.GUARDIAN,))
+    pages: Any = None
+    asked = PageRequest(visitor, Role.GUARDIAN, "fr", Form(), pages)
+    family = FamilyPages(failing, failing, failing)
+    for act in (lambda: family.give_code(asked), lambda: family.asked(asked, "0", "access")):
+        with pytest.raises(BadRequest, match="Something else"):
+            act()
 
 
 def test_a_link_that_ended_shows_nothing_from_then_on(site: Server, tutor: NewCredential) -> None:
