@@ -260,12 +260,10 @@ class FamilyLinks:
 
     # --- found --------------------------------------------------------------------------------------
 
-    def of(self, user: str, role: str) -> Sequence[Link]:
-        """The links of an account in one role that are in force, the oldest first; of an erased learner none."""
+    def of(self, user: str) -> Sequence[Link]:
+        """The links of an account that are in force, of every role, the oldest first; of an erased learner none."""
         found = []
         for stored in self._repository.of_user(user, self._now()):
-            if stored.role != role:
-                continue
             opened = self._cipher.decrypt_for_all(place(stored.id, "who"), stored.subjects, stored.who)
             called = self._cipher.decrypt_for_all(place(stored.id, "called"), stored.subjects, stored.called)
             if opened is not None:

@@ -76,6 +76,18 @@ class Child(NamedTuple):
     by: str
 
 
+def child_of(children: Sequence[Child], link: str) -> Child:
+    """The one that an account sees by a link.
+
+    Raises:
+        NotFound: the account has no such link in force.
+    """
+    found = next((each for each in children if each.id == link), None)
+    if found is None:
+        raise NotFound("Your account is not linked to this learner, or not any more.")
+    return found
+
+
 class Tool(NamedTuple):
     """Statements of one source about a learner, counted.
 
@@ -187,31 +199,22 @@ class FamilyRecord:
         of, a link that another has the identifiers of left out.
         """
         found: list[Child] = []
-        if LEARNER in roles and (own := self._links.of(user, LEARNER)):
+        links = self._links.of(user)
+        own = [link for link in links if link.role == LEARNER]
+        if LEARNER in roles and own:
             identifiers = sorted({each for link in own for each in link.data_subject.identifiers})
             until, who = max(link.until for link in own), IdentifiedDataSubject(tuple(identifiers))
             found.append(Child(own[0].id, LEARNER, own[0].called, who, until, own[0].by))
         if GUARDIAN in roles:
             seen: set[str] = set()
             # The newest of the same child: it ends last.
-            for link in reversed(self._links.of(user, GUARDIAN)):
+            for link in reversed([link for link in links if link.role == GUARDIAN]):
                 if seen.isdisjoint(link.data_subject.identifiers):
                     found.insert(
                         1 if found and found[0].role == LEARNER else 0,
                         Child(link.id, GUARDIAN, link.called, link.data_subject, link.until, link.by),
                     )
                 seen.update(link.data_subject.identifiers)
-        return found
-
-    def child(self, user: str, roles: Sequence[str], link: str) -> Child:
-        """One of them.
-
-        Raises:
-            NotFound: the account has no such link in force.
-        """
-        found = next((each for each in self.children(user, roles) if each.id == link), None)
-        if found is None:
-            raise NotFound("Your account is not linked to this learner, or not any more.")
         return found
 
     # --- what is kept -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
@@ -16,7 +17,7 @@ from app.core.errors import (
     NotFound,
 )
 from app.people.family.links import MAX_CALLED, FamilyLinks
-from app.people.family.record import ASKED_FOR, MAX_TEXT, Child, FamilyRecord
+from app.people.family.record import ASKED_FOR, MAX_TEXT, Child, FamilyRecord, child_of
 from app.people.requests.steps import COLLECTED
 from app.web.portal.frame import HEADERS
 from app.web.portal.signed_pages import N_, PageRequest, SignedPages
@@ -81,7 +82,8 @@ class FamilyPages:
 
     def kept(self, asked: PageRequest, link: str) -> Response:
         """Everything that is kept of a learner."""
-        child = self._child(asked, link)
+        children = self._children(asked)
+        child = child_of(children, link)
         kept = self._record.kept(child, actor=asked.actor)
         requests = self._record.requests(child, actor=asked.actor)
         waiting = [each for each in requests if each.pending]
@@ -89,7 +91,7 @@ class FamilyPages:
             "family/kept.html",
             "family",
             child=child,
-            several=len(self._children(asked)) > 1,
+            several=len(children) > 1,
             kept=kept,
             waiting=waiting[0] if waiting else None,
             asked_already={each.kind for each in waiting},
@@ -97,13 +99,14 @@ class FamilyPages:
 
     def readers(self, asked: PageRequest, link: str) -> Response:
         """Recipients of what is kept of a learner, and the research that it served."""
-        child = self._child(asked, link)
+        children = self._children(asked)
+        child = child_of(children, link)
         received = self._record.readers(child, actor=asked.actor)
         return asked.render(
             "family/readers.html",
             "family",
             child=child,
-            several=len(self._children(asked)) > 1,
+            several=len(children) > 1,
             readings=received.readings[:_SHOWN_READERS],
             exports=received.exports[-_SHOWN_READERS:][::-1],
             since=received.since,
@@ -111,62 +114,60 @@ class FamilyPages:
 
     def requests(self, asked: PageRequest) -> Response:
         """Requests of the account, and where they stand."""
-        found = [
-            (child, request)
-            for child in self._children(asked)
-            for request in self._record.requests(child, actor=asked.actor)
-        ]
+        children = self._children(asked)
+        found = [(child, request) for child in children for request in self._record.requests(child, actor=asked.actor)]
         found.sort(key=lambda each: each[1].steps[0].at, reverse=True)
         return asked.render(
             "family/requests.html",
             "family_requests",
             requests=found,
-            children=self._children(asked),
+            children=children,
             collected=COLLECTED,
         )
 
     def ask(self, asked: PageRequest, link: str, kind: str) -> Response:
         """The form of a request."""
-        return self._ask(asked, self._child(asked, link), kind)
+        return self._ask(asked, self._children(asked), link, kind)
 
     def asked(self, asked: PageRequest, link: str, kind: str) -> Response:
         """Note a request."""
-        child = self._child(asked, link)
+        children = self._children(asked)
+        child = child_of(children, link)
         if kind not in ASKED_FOR:
             raise NotFound("Nothing of this kind can be asked for.")
         try:
             self._record.ask(child, kind, asked.form.text("text"), actor=asked.actor)
         except DataSubjectRequestConflict:
-            return self._ask(asked, child, kind, fault="asked", status=409)
+            return self._ask(asked, children, link, kind, fault="asked", status=409)
         except BadRequest as refused:
             if not _is_at("/text", refused):
                 raise
-            return self._ask(asked, child, kind, fault="text", status=422)
+            return self._ask(asked, children, link, kind, fault="text", status=422)
         return asked.see("family_requests")
 
     def withdraw(self, asked: PageRequest, link: str, id: str) -> Response:
         """Take back an objection."""
-        self._record.withdraw_objection(self._child(asked, link), id, actor=asked.actor)
+        self._record.withdraw_objection(child_of(self._children(asked), link), id, actor=asked.actor)
         return asked.see("family_requests")
 
     def copy(self, asked: PageRequest, link: str, id: str) -> Response:
         """The copy that answers a request, once."""
-        child = self._child(asked, link)
+        child = child_of(self._children(asked), link)
         answer = self._exports.of(lambda: self._record.copy(child, id, actor=asked.actor), "copy.zip")
         answer.headers.update(HEADERS)
         return answer
 
-    def _children(self, asked: PageRequest) -> list[Child]:
-        return list(self._record.children(asked.actor, _roles(asked)))
-
-    def _child(self, asked: PageRequest, link: str) -> Child:
-        return self._record.child(asked.actor, _roles(asked), link)
+    def _children(self, asked: PageRequest) -> Sequence[Child]:
+        return self._record.children(asked.actor, _roles(asked))
 
     def _again(self, asked: PageRequest, fault: str, status: int) -> Response:
         form = _code_form(fault, asked.form.text("code"), asked.form.text("called"))
         return asked.render("family/code.html", "family_code", status=status, **form)
 
-    def _ask(self, asked: PageRequest, child: Child, kind: str, *, fault: str = "", status: int = 200) -> Response:
+    def _ask(
+        self, asked: PageRequest, children: Sequence[Child], link: str, kind: str, *, fault: str = "", status: int = 200
+    ) -> Response:
+        child = child_of(children, link)
         if kind not in ASKED_FOR:
             raise NotFound("Nothing of this kind can be asked for.")
         return asked.render(
@@ -174,7 +175,7 @@ class FamilyPages:
             "family",
             status=status,
             child=child,
-            several=len(self._children(asked)) > 1,
+            several=len(children) > 1,
             kind=kind,
             fault=fault,
             text=asked.form.text("text"),

@@ -150,9 +150,7 @@ def reads(container: Container) -> dict[str, Any]:
                 key=lambda request: request.kind,
             )
         ],
-        "links": [
-            (link.called, link.data_subject.identifiers) for link in container.people.links.of("u-parent", "guardian")
-        ],
+        "links": [(link.called, link.data_subject.identifiers) for link in container.people.links.of("u-parent")],
         "restricted": container.people.restriction.held(),
         "ended": container.keys.data_subject_cipher.decrypt("account", {eli: ended["who"]}),
     }

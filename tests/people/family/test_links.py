@@ -61,9 +61,9 @@ def test_a_code_links_one_account_to_one_learner(container: Container, links: Fa
     link = give(links, typed, called="  Ana  B. ")
     assert (link.id, link.role, link.by, link.called) == (made.link, "guardian", "source:tutor", "Ana B.")
     assert link.data_subject == person("ana")
-    (found,) = links.of(PARENT, "guardian")
+    (found,) = links.of(PARENT)
     assert found.data_subject == link.data_subject and found.called == "Ana B." and found.until == made.until
-    assert links.of(PARENT, "learner") == links.of("u-other", "guardian") == []
+    assert links.of("u-other") == []
     entries = container.governance.audit.newest((LINK_MADE, LINK_CODE_GIVEN))
     token = container.keys.organisation.subject(person("ana").identifiers[0]).hex()
     assert [entry.kind for entry in entries] == [LINK_MADE, LINK_CODE_GIVEN]
@@ -100,9 +100,9 @@ def test_a_code_ends_and_so_does_a_link(container: Container, links: FamilyLinks
         give(at(container, now + timedelta(days=2, seconds=1)), made.code)
     give(links, other.code)
     last = datetime.combine(other.until, datetime.min.time(), UTC)
-    assert at(container, last).of(PARENT, "guardian")
+    assert at(container, last).of(PARENT)
     later = at(container, last + timedelta(days=2))
-    assert later.of(PARENT, "guardian") == []
+    assert later.of(PARENT) == []
     assert later.remove_ended() == 2
     assert container.platform.store.collection("learner_links").count_documents({}) == 0
 
@@ -160,15 +160,15 @@ def test_a_source_asks_for_its_own_learners_alone_and_ends_its_own_links(
     for link in (made.link, "0" * 32, "é", ""):
         with pytest.raises(NotFound):
             links.end("source:ent", link=link, actor=BY)
-    assert links.of(PARENT, "guardian")
+    assert links.of(PARENT)
     assert links.end("source:tutor", link=made.link, actor=BY) == 1
-    assert links.of(PARENT, "guardian") == []
+    assert links.of(PARENT) == []
     with pytest.raises(NotFound):
         links.end("source:tutor", link=made.link, actor=BY)
     waiting = ask(links)
     give(links, ask(links).code, "u-two")
     assert links.end("source:tutor", data_subject=person("ana"), actor=BY) == 2
-    assert links.of("u-two", "guardian") == []
+    assert links.of("u-two") == []
     with pytest.raises(LinkRefused):
         give(links, waiting.code)
     assert len(container.governance.audit.newest((LINK_ENDED,))) == 3
@@ -202,15 +202,26 @@ def test_what_is_called_is_short_and_printable(links: FamilyLinks) -> None:
             give(links, ask(links).code, called=called)
 
 
+def test_children_are_of_the_roles_that_an_account_has(container: Container, links: FamilyLinks) -> None:
+    links.give(PARENT, ("learner",), ask(links, role="learner").code, actor=PARENT)
+    give(links, ask(links, "bo").code)
+    found = {
+        roles: [(child.role, child.data_subject) for child in container.people.family.children(PARENT, roles)]
+        for roles in (("learner", "guardian"), ("learner",), ("guardian",), ())
+    }
+    own, other = ("learner", person("ana")), ("guardian", person("bo"))
+    assert [*found.values()] == [[own, other], [own], [other], []]
+
+
 def test_an_erasure_takes_links_and_codes_along(container: Container, links: FamilyLinks) -> None:
     give(links, ask(links).code, called="Ana")
     waiting = ask(links)
     kept = ask(links, "bo")
     assert container.people.finder.places(person("ana"))["links"] == 2
     container.people.erasures.erase(person("ana"), actor=BY)
-    assert links.of(PARENT, "guardian") == []
+    assert links.of(PARENT) == []
     container.people.erasures.run()
-    assert links.of(PARENT, "guardian") == []
+    assert links.of(PARENT) == []
     with pytest.raises(LinkRefused):
         give(links, waiting.code)
     with pytest.raises(NotFound):
@@ -233,7 +244,7 @@ def test_a_provider_links_by_its_own_word_and_renews_it(container: Container, li
     first = links.link(PARENT, person("ana"), provider="educonnect", role="guardian", actor=BY)
     second = links.link(PARENT, person("ana"), provider="educonnect", role="guardian", actor=BY)
     assert first and second and first != second
-    (link,) = links.of(PARENT, "guardian")
+    (link,) = links.of(PARENT)
     assert (link.id, link.by) == (second, "provider:educonnect")
     assert links.link(PARENT, person("nobody"), provider="educonnect", role="guardian", actor=BY) is None
     assert links.end("provider:educonnect", link=second, actor=BY) == 1

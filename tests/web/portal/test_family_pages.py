@@ -13,6 +13,7 @@ from zipfile import ZipFile
 
 import orjson
 import pytest
+from flask import Response
 
 from app.access import scopes
 from app.access.credentials import NewCredential
@@ -21,10 +22,12 @@ from app.core.errors import BadRequest
 from app.governance.audit.log import OWN_DATA_READ
 from app.people.family.links import MAX_LINKS
 from app.people.family.record import Child
+from app.people.family.store import LinkRepository
 from app.people.finding.finder import data_subject_of
-from app.web.portal.family import FamilyPages
+from app.web.portal.family import ROLES, FamilyPages
 from app.web.portal.forms import Form
 from app.web.portal.signed_pages import PageRequest
+from app.web.subject_access import ExportAnswers
 from tests.served import Server, serving, statement
 from tests.web.portal.signed_in import SignedIn, signed_in
 
@@ -191,6 +194,31 @@ def test_who_has_as_many_links_as_may_be_is_told_that(site: Server, tutor: NewCr
     assert answer.status_code == 422 and "Quarante" in answer.text
 
 
+def test_a_page_reads_the_links_of_its_account_once(
+    site: Server, tutor: NewCredential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, (link, _) = parent_of(site, tutor, "max", "moe")
+    people, read, real = site.container.people, [], LinkRepository.of_user
+    monkeypatch.setattr(LinkRepository, "of_user", lambda self, *given: read.append(given) or real(self, *given))
+    family = FamilyPages(people.links, people.family, ExportAnswers())
+    visitor: Any = SimpleNamespace(user=parent.user, roles=ROLES)
+    pages: Any = SimpleNamespace(render=lambda *_: Response(), see=lambda *_, **__: Response())
+    asked = PageRequest(visitor, Role.GUARDIAN, "fr", Form(), pages)
+    views = (
+        lambda: family.family(asked),
+        lambda: family.kept(asked, link),
+        lambda: family.readers(asked, link),
+        lambda: family.requests(asked),
+        lambda: family.ask(asked, link, "access"),
+        # Shown again: it must say what is wrong.
+        lambda: family.asked(asked, link, "rectification"),
+    )
+    for view in views:
+        read.clear()
+        view()
+        assert len(read) == 1
+
+
 def test_what_is_wrong_elsewhere_is_not_told_as_a_fault_of_the_field() -> None:
     class Failing:
         """Refuses for a reason that no field is the place of."""
@@ -202,9 +230,6 @@ def test_what_is_wrong_elsewhere_is_not_told_as_a_fault_of_the_field() -> None:
 
         def children(self, *given: object) -> list[Child]:
             return [Child("0", "guardian", "", data_subject_of([agent("lou")]), date(2027, 8, 31), "source:tutor")]
-
-        def child(self, *given: object) -> Child:
-            return self.children()[0]
 
     failing: Any = Failing()
     visitor: Any = SimpleNamespace(user=SimpleNamespace(id="u-parent"), roles=(Role.GUARDIAN,))
