@@ -123,6 +123,13 @@ def test_verdicts_are_of_the_sources_of_a_perimeter(
 ) -> None:
     held = (scopes.OWN_QUALITY,)
     near = bounded(*held, sources=frozenset({"near"}))
+    both = bounded(*held, sources=frozenset({"near", "far"}))
+    counts = server.container.platform.store.collection("verdict_counts")
+    for source in ("near", "far", "elsewhere"):
+        line = {"source": source, "day": "2026-01-01", "template": "", "outcome": "conforms", "count": 1}
+        counts.replace_one({"_id": source}, line, upsert=True)
+    counted = server.send("GET", "/api/v1/verdicts", both).json()["verdicts"]
+    assert [line["source"] for line in counted] == ["far", "near"]
     for params in ({}, {"source": "near"}):
         assert server.send("GET", "/api/v1/verdicts", near, params=params).status_code == 200
     refused = [

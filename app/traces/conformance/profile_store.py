@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Store, translated
+from app.traces.conformance.asked import Asked, among
 
 PROFILES = "profiles"
 TEMPLATES = "templates"
@@ -126,11 +127,11 @@ class ProfileRepository:
             with translated():
                 self._counts.bulk_write(changes, ordered=False)
 
-    def counts(self, source: str | None = None, since_day: str | None = None) -> Sequence[Count]:
-        """Totals by source, template and outcome; from a day (``YYYY-MM-DD``, included) when given."""
+    def counts(self, source: Asked = None, since_day: str | None = None) -> Sequence[Count]:
+        """Totals by source, template and outcome, from a day (``YYYY-MM-DD``, included) when given."""
         match: dict[str, object] = {}
         if source is not None:
-            match["source"] = source
+            match["source"] = among(source)
         if since_day is not None:
             match["day"] = {"$gte": since_day}
         with translated():

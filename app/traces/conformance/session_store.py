@@ -35,6 +35,7 @@ from app.platform.mongo.collection import DataContext, Declared, Index, UnderLea
 from app.platform.mongo.connection import Document, Store, translated
 from app.platform.mongo.learner_collection import Export, LearnerCollection
 from app.standards.xapi.timestamps import render
+from app.traces.conformance.asked import Asked, among
 
 SESSIONS = "pattern_sessions"
 MARKS = "pattern_marks"
@@ -197,7 +198,7 @@ class SessionRepository:
             wanted = {"_id": {"$in": [row.id for row in rows]}, "by": by}
             return {row.id for row in rows} - {bytes(each["_id"]) for each in self._sessions.find(wanted, {"_id": 1})}
 
-    def standings(self, source: str | None = None, since: int | None = None) -> list[Standings]:
+    def standings(self, source: Asked = None, since: int | None = None) -> list[Standings]:
         """Counts by source, order, profile, pattern and outcome, of sessions changed at or after ``since``."""
         stages = [
             {"$match": _match(source, since)},
@@ -217,7 +218,7 @@ class SessionRepository:
                 for row in self._sessions.aggregate(stages)
             ]
 
-    def breaks(self, source: str | None = None, since: int | None = None, limit: int = 20) -> list[Breaks]:
+    def breaks(self, source: Asked = None, since: int | None = None, limit: int = 20) -> list[Breaks]:
         """The commonest ways in which sessions went wrong."""
         stages: list[Document] = [
             {"$match": {**_match(source, since), "outcome": "failure"}},
@@ -275,10 +276,10 @@ def _alike(*keys: str) -> Document:
     return {"$group": {"_id": {key: f"${key}" for key in keys}, "count": {"$sum": 1}}}
 
 
-def _match(source: str | None, since: int | None) -> Document:
+def _match(source: Asked, since: int | None) -> Document:
     match: Document = {}
     if source is not None:
-        match["source"] = source
+        match["source"] = among(source)
     if since is not None:
         match["updated"] = {"$gte": since}
     return match

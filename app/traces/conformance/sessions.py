@@ -25,6 +25,7 @@ from app.standards.profiles import sessions
 from app.standards.profiles.checker import Mode, Verdict, followed
 from app.standards.profiles.sessions import Follower, SessionKey
 from app.standards.xapi.timestamps import parse
+from app.traces.conformance.asked import Asked
 from app.traces.conformance.session_store import Breaks, Fault, Mark, SessionRepository, SessionRow, Standings
 from app.traces.conformance.verdicts import Checked, ConformanceService, Held
 from app.traces.statements.reader import StatementReader
@@ -178,11 +179,11 @@ class Sessions:
         gone = self._repository.forget(source, live=False)
         return gone + self._repository.forget(source, live=True, since=since)
 
-    def standings(self, source: str | None = None, since: int | None = None) -> list[Standings]:
+    def standings(self, source: Asked = None, since: int | None = None) -> list[Standings]:
         """Counts of sessions by source, order, profile, pattern and outcome."""
         return self._repository.standings(source, since)
 
-    def breaks(self, source: str | None = None, since: int | None = None) -> list[Breaks]:
+    def breaks(self, source: Asked = None, since: int | None = None) -> list[Breaks]:
         """The commonest ways in which sessions went wrong."""
         return self._repository.breaks(source, since)
 

@@ -26,6 +26,7 @@ from app.standards.profiles.resources import Resources
 from app.standards.profiles.sessions import Follower
 from app.standards.xapi.documents import MAX_VALUES, Content, Place, Resource
 from app.standards.xapi.extent import crowded
+from app.traces.conformance.asked import Asked
 from app.traces.conformance.profile_store import Count, DayCount, LoadedProfile, ProfileRepository
 from app.traces.conformance.school_checks import SchoolChecks
 from app.traces.statements.referred import Referred, identifiers
@@ -292,8 +293,8 @@ class ConformanceService:
         """Write the counters gathered since the last time. What cannot be written now is kept for the next time."""
         self._tally.flush()
 
-    def counts(self, source: str | None = None, since_day: str | None = None) -> Sequence[Count]:
-        """Totals by source, template and outcome."""
+    def counts(self, source: Asked = None, since_day: str | None = None) -> Sequence[Count]:
+        """Totals by source, template and outcome, of one source, of several or of all."""
         with suppress(SillageError):
             self.flush()
         return self._repository.counts(source, since_day)

@@ -24,6 +24,7 @@ from app.core.clock import Clock
 from app.core.errors import Fault, SillageError
 from app.standards.xapi.timestamps import parse
 from app.standards.xapi.versions import SUPPORTED
+from app.traces.conformance.asked import Asked
 from app.traces.quality.store import DELAYS, ArrivalRepository, Arrived, Change, FaultCount
 
 SAMPLED: Final = 8
@@ -263,9 +264,9 @@ class Arrivals:
         )
 
     def faults(
-        self, source: str | None, since: date | None = None, before: date | None = None, limit: int = 1_000
+        self, source: Asked, since: date | None = None, before: date | None = None, limit: int = 1_000
     ) -> Sequence[FaultCount]:
-        """The commonest faults of a source, or of all, from a day up to another (not included), UTC."""
+        """The commonest faults of one source, of several or of all, from a day up to another (not included), UTC."""
         with suppress(SillageError):
             self.flush()
         return self._repository.faults(source, (since or date.min).isoformat(), (before or date.max).isoformat(), limit)

@@ -37,6 +37,7 @@ from pymongo import UpdateOne
 from app.core.personal_data import Impersonal
 from app.platform.mongo.collection import Declared, Index
 from app.platform.mongo.connection import Store, translated
+from app.traces.conformance.asked import Asked, among
 
 ARRIVALS = "arrivals"
 FAULTS = "fault_counts"
@@ -177,11 +178,11 @@ class ArrivalRepository:
             )
             return {str(each["_id"]): int(each["last"]) for each in found}
 
-    def faults(self, source: str | None, since: str, before: str, limit: int) -> Sequence[FaultCount]:
-        """The commonest faults of a source (or of all) from a day up to another, which is not included."""
+    def faults(self, source: Asked, since: str, before: str, limit: int) -> Sequence[FaultCount]:
+        """The commonest faults of one source, of several or of all, from a day up to another, which is not included."""
         match: dict[str, Any] = {"day": {"$gte": since, "$lt": before}}
         if source is not None:
-            match["source"] = source
+            match["source"] = among(source)
         shown = {name: {"$first": f"${name}"} for name in ("pointer", "rule", "section", "message")}
         with translated():
             found = self._faults.aggregate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 from flask import Blueprint, Response, request
@@ -12,6 +11,7 @@ from app.access import scopes
 from app.access.reach import Reach, Reaches
 from app.core.errors import BadParameter, ScopeMissing
 from app.core.given import Day
+from app.traces.conformance.asked import Asked
 from app.traces.conformance.sessions import Sessions
 from app.traces.conformance.verdicts import ConformanceService
 from app.traces.quality.arrivals import Arrivals
@@ -49,13 +49,13 @@ def blueprint(
         since: date | None = given["since"]
         reach = reaches.of(principal.perimeter)
         if reach is not None:
-            sources: Sequence[str | None] = _within(reach, source)
+            sources: Asked = _within(reach, source)
         elif scopes.GOVERNANCE_READ in principal.scopes:
-            sources = [source]
+            sources = source
         else:
             if principal.source is None or source not in (None, principal.source):
                 raise ScopeMissing("These credentials see the counts of their own source only.")
-            sources = [principal.source]
+            sources = principal.source
         lines = [
             {
                 "source": count.source,
@@ -63,12 +63,9 @@ def blueprint(
                 "outcome": count.outcome,
                 "statements": count.statements,
             }
-            for each in sources
-            for count in profiles.counts(each, since.isoformat() if since else None)
+            for count in profiles.counts(sources, since.isoformat() if since else None)
         ]
         moment = None if since is None else _microseconds(since)
-        standings = [each for one in sources for each in sessions.standings(one, moment)]
-        broken = [each for one in sources for each in sessions.breaks(one, moment)]
         patterns = [
             {
                 "source": each.source,
@@ -78,7 +75,7 @@ def blueprint(
                 "outcome": each.outcome,
                 "sessions": each.sessions,
             }
-            for each in standings
+            for each in sessions.standings(sources, moment)
         ]
         breaks = [
             {
@@ -89,7 +86,7 @@ def blueprint(
                 "found": [*each.found],
                 "sessions": each.sessions,
             }
-            for each in broken
+            for each in sessions.breaks(sources, moment)
         ]
         faults = [
             {
@@ -101,8 +98,7 @@ def blueprint(
                 "refused": each.refused,
                 "kept": each.kept,
             }
-            for one in sources
-            for each in arrivals.faults(one, since, limit=MAX_FAULTS)
+            for each in arrivals.faults(sources, since, limit=MAX_FAULTS)
         ]
         return answer({"verdicts": lines, "patterns": patterns, "breaks": breaks, "faults": faults})
 
