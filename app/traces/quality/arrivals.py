@@ -244,13 +244,11 @@ class Arrivals:
             for day in ((first + timedelta(days=number)).isoformat() for number in range(DAYS))
         ]
         week, tomorrow = today - timedelta(days=6), today + timedelta(days=1)
-        before = {
-            each.id: each.times
-            for each in self._repository.faults(
-                source, (week - timedelta(days=7)).isoformat(), week.isoformat(), 10 * SHOWN
-            )
-        }
-        faults = [Trend(each, before.get(each.id, 0)) for each in self.faults(source, week, tomorrow, SHOWN)]
+        shown = self.faults(source, week, tomorrow, SHOWN)
+        before = self._repository.times(
+            source, [each.id for each in shown], (week - timedelta(days=7)).isoformat(), week.isoformat()
+        )
+        faults = [Trend(each, before.get(each.id, 0)) for each in shown]
         delays = together(days[-7:]).delays
         place = _median(delays)
         last = self._repository.newest(source)

@@ -219,6 +219,14 @@ class ArrivalRepository:
                 for each in found
             ]
 
+    def times(self, source: str, faults: Sequence[str], since: str, before: str) -> Mapping[str, int]:
+        """The times that some faults of a source were told from a day up to another; those never told are left out."""
+        match = {"source": source, "day": {"$gte": since, "$lt": before}, "fault": {"$in": [*faults]}}
+        times = {"$sum": {"$add": ["$refused", "$kept"]}}
+        with translated():
+            found = self._faults.aggregate([{"$match": match}, {"$group": {"_id": "$fault", "times": times}}])
+            return {str(each["_id"]): int(each["times"]) for each in found}
+
 
 def _arrived(found: Mapping[str, Any]) -> Arrived:
     hours, delays = found.get("hours", {}), found.get("delays", {})

@@ -83,6 +83,24 @@ def test_refusals_by_code_and_the_trend_of_a_fault(counted: tuple[Arrivals, Call
     ]
 
 
+def test_a_fault_that_was_rare_the_week_before_is_not_told_as_new(
+    counted: tuple[Arrivals, Callable[[datetime], None]],
+) -> None:
+    arrivals, set_clock = counted
+    rare = Fault("/id", "template-rare", "x", "x")
+    for day in (8, 9):
+        # Each day's different faults of a source are counted up to a bound.
+        set_clock(NOW - timedelta(days=day))
+        arrivals.refused("one", 1, refusal(rare), many=False)
+        for number in range(MAX_DAILY - 1):
+            told = Fault("/id", f"template-{day}-{number}", "x", "x")
+            for _ in range(3):
+                arrivals.refused("one", 1, refusal(told), many=False)
+    set_clock(NOW)
+    arrivals.refused("one", 1, refusal(rare), many=False)
+    assert [(each.fault.rule, each.before) for each in arrivals.report("one").faults] == [("template-rare", 2)]
+
+
 def test_the_longest_silence(counted: tuple[Arrivals, Callable[[datetime], None]]) -> None:
     arrivals, set_clock = counted
     assert arrivals.report("one").silence is None
