@@ -62,6 +62,13 @@ class Verdict(NamedTuple):
     outcome: Outcome
     matched: tuple[TemplateResult, ...]
 
+    @property
+    def broken(self) -> list[Fault]:
+        """The rules that the statement breaks, if it fails."""
+        if self.outcome is not Outcome.FAILS:
+            return []
+        return [fault for result in self.matched for fault in result.faults]
+
 
 class _Entry(NamedTuple):
     compiled: Compiled

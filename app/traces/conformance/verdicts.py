@@ -202,7 +202,7 @@ class ConformanceService:
             {
                 place: told
                 for place, verdict in enumerate(verdicts)
-                if (told := [*_broken(verdict), *schools[place], *extensions[place]])
+                if (told := [*verdict.broken, *schools[place], *extensions[place]])
             }
             if failing or any(extensions)
             else {},
@@ -336,17 +336,10 @@ def _digest(source: Source, documents: Sequence[bytes]) -> bytes:
     return made.digest()
 
 
-def _broken(verdict: Verdict) -> list[Fault]:
-    """The rules that a statement breaks, if it fails."""
-    if verdict.outcome is not Outcome.FAILS:
-        return []
-    return [fault for result in verdict.matched for fault in result.faults]
-
-
 def _faults(verdicts: Sequence[Verdict], schools: Sequence[tuple[Fault, ...]], many: bool) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     for position, (verdict, listed) in enumerate(zip(verdicts, schools, strict=True)):
-        for fault in (*_broken(verdict), *listed):
+        for fault in (*verdict.broken, *listed):
             faults.append(fault._replace(pointer=f"/{position}{fault.pointer}" if many else fault.pointer))
         if len(faults) >= FAULTS_SHOWN:
             break

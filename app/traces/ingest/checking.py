@@ -154,8 +154,7 @@ class Tally:
             misused = self._judge.extensions.faults(cleaned[at])
             self._note(misused, place)
             names = [minors.fault(each) for each in found[at][:MAX_FAULTS]]
-            broken = [fault for result in verdict.matched for fault in result.faults]
-            told = [*(broken if verdict.outcome is Outcome.FAILS else ()), *schools[at], *misused, *names]
+            told = [*verdict.broken, *schools[at], *misused, *names]
             self._judge_one(place, verdict.outcome.value, [each.template for each in verdict.matched], told)
             self.extensions += bool(misused)
             self.failing += verdict.outcome is Outcome.FAILS or bool(schools[at])
