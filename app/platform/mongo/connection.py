@@ -37,8 +37,9 @@ Document = dict[str, Any]
 
 # MongoDB error codes (its ``error_codes.yml``). OutOfDiskSpace, and what WiredTiger reports through it.
 _NO_SPACE = {14031, 12501}
-# AuthenticationFailed, Unauthorized.
+# DuplicateKey.
 _DUPLICATE = 11000
+# AuthenticationFailed, Unauthorized.
 _REFUSED = {18, 13}
 _PASSING = {
     # InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange, ShutdownInProgress, TemporarilyUnavailable.
