@@ -213,8 +213,7 @@ def is_due(state: JobState, trigger: CronTrigger, now: int) -> bool:
         return True
     if state.last_outcome == INTERRUPTED and state.interruptions < _MAX_INTERRUPTIONS:
         return True
-    since = _time(state.since if state.last_started is None else state.last_started)
-    following = trigger.get_next_fire_time(None, since + timedelta(microseconds=1))
+    following = _following(trigger, state.since if state.last_started is None else state.last_started)
     return following is not None and following <= _time(now)
 
 
@@ -226,16 +225,18 @@ def late_seconds(state: JobState, timezone: tzinfo, now: int) -> float:
         timezone: Zone of its cron expression.
         now: Microseconds since 1970 UTC.
     """
-    since = _time(state.since if state.last_success is None else state.last_success)
-    trigger = CronTrigger.from_crontab(state.schedule, timezone=timezone)
-    following = trigger.get_next_fire_time(None, since + timedelta(microseconds=1))
+    since = state.since if state.last_success is None else state.last_success
+    following = next_time(state.schedule, timezone, since)
     return 0.0 if following is None else max(0.0, (_time(now) - following).total_seconds())
 
 
-def next_time(cron: str, timezone: tzinfo, now: int) -> datetime | None:
-    """The next time of a cron expression after ``now`` (microseconds since 1970 UTC)."""
-    trigger = CronTrigger.from_crontab(cron, timezone=timezone)
-    following: datetime | None = trigger.get_next_fire_time(None, _time(now))
+def next_time(cron: str, timezone: tzinfo, after: int) -> datetime | None:
+    """The next time of a cron expression after an instant, in microseconds since 1970 UTC."""
+    return _following(CronTrigger.from_crontab(cron, timezone=timezone), after)
+
+
+def _following(trigger: CronTrigger, after: int) -> datetime | None:
+    following: datetime | None = trigger.get_next_fire_time(None, _time(after) + timedelta(microseconds=1))
     return following
 
 
