@@ -263,11 +263,12 @@ class StatementQueries:
             OutsidePerimeter: nothing lies within its perimeter.
             Unavailable: the entries by which they are held to are still being made.
         """
-        if who.reach is None:
-            return None
-        who.reach.require_something()
-        bounds = self._bounds.of(who.reach)
-        if who.reach.schools is not None or who.reach.since is not None or who.reach.until is not None:
+        return None if who.reach is None else self._bounds_of(who.reach)
+
+    def _bounds_of(self, reach: Reach) -> Bounds:
+        reach.require_something()
+        bounds = self._bounds.of(reach)
+        if reach.schools is not None or reach.since is not None or reach.until is not None:
             self._entries.require()
         return bounds
 
@@ -278,9 +279,9 @@ class StatementQueries:
             OutsidePerimeter: it is so.
             Unavailable: as of ``bounds``.
         """
-        bounds = self.bounds(who)
         if who.reach is None:
             return
+        bounds = self._bounds_of(who.reach)
         index = self._keys.index
         named = index.tokens(kinds.ACTIVITY, activity) + index.tokens(kinds.RELATED_ACTIVITY, activity)
         wanted = Filter((named,), through=False, moving=index.moving, bounds=bounds)
@@ -296,8 +297,9 @@ class StatementQueries:
         """
         generation = self._keys.index.newest
         named = tokens.named(self._keys, query, mine=who.mine)
-        authority, bounds = self._authority(query), self.bounds(who)
-        if who.reach is not None and bounds is not None:
+        authority, bounds = self._authority(query), None
+        if who.reach is not None:
+            bounds = self._bounds_of(who.reach)
             if authority is not None and who.reach.sources is not None and authority not in who.reach.sources:
                 raise who.reach.refusal("This source is outside the perimeter of this key.", "source")
             # Nothing is stored before it happens: until then there was nothing of these days.
