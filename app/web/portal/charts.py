@@ -118,7 +118,8 @@ class Chart:
         places: The axis of places.
         figures: The axis of figures.
         kind: How figures are written.
-        cells: The figures. Places come in order; what is not there of a place and a series is not known.
+        cells: The figures. Places come in order; what is not there of a place and a series is 0 of bars, which
+            count, and not known of lines.
         series: Name and title of what the series are told apart by; None where there is one.
         limits: Places that are marked.
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from app.web.portal.language import SOURCE, translations
+from app.core.language import SOURCE
+from app.web.portal.language import translations
 from app.web.portal.signed_pages import N_
 
 

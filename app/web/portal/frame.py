@@ -15,13 +15,13 @@ from flask import Response, current_app, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from werkzeug.routing import BuildError
 
-from app.core import language as words
+from app.core import language as languages
 from app.core.clock import Today, moment_of
+from app.core.language import LANGUAGES
 from app.settings import Settings
 from app.standards.xapi.languages import Languages
-from app.web.portal import language as languages
 from app.web.portal.charts import Chart
-from app.web.portal.language import LANGUAGES, translations
+from app.web.portal.language import translations
 from app.web.portal.vega_lite import PALETTE, specification
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -199,7 +199,7 @@ def _filters(language: str, zone: ZoneInfo) -> Mapping[str, Callable[..., object
         return orjson.dumps(specification(chart)).decode()
 
     def share(value: float) -> str:
-        return words.share(value, language)
+        return languages.share(value, language)
 
     return {
         "drawn": drawn,

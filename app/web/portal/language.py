@@ -8,22 +8,8 @@ from typing import Final
 from babel.support import NullTranslations
 
 from app.core import language
-from app.core.language import DEFAULT, LANGUAGES, SOURCE, day, moment, month, number, share
+from app.core.language import DEFAULT, LANGUAGES
 from app.standards.xapi import languages
-
-__all__ = (
-    "DEFAULT",
-    "LANGUAGES",
-    "LOCALES",
-    "SOURCE",
-    "day",
-    "moment",
-    "month",
-    "number",
-    "preferred",
-    "share",
-    "translations",
-)
 
 LOCALES: Final = Path(__file__).parent / "locales"
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from app.core.language import LANGUAGES
 from app.web.portal import language as languages
 from app.web.portal.assets import Assets
 from app.web.portal.frame import HEADERS, NAME, Frame
-from app.web.portal.language import LANGUAGES
 from app.web.portal.public_record import PublicRecord
 
 _PLAIN: Final = {

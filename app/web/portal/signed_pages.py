@@ -15,13 +15,13 @@ from app.access.roles import Grant, Role
 from app.access.users.sessions import Sessions
 from app.core import clock
 from app.core.errors import BadParameter, FormRefused, RoleMissing
+from app.core.language import LANGUAGES
 from app.web import bounds
 from app.web import purpose as purposes
 from app.web.cross_site import require_own_form
 from app.web.portal import forms
 from app.web.portal.forms import Form
 from app.web.portal.frame import HEADERS, NAME, Frame
-from app.web.portal.language import LANGUAGES
 from app.web.portal.visitors import Visitor, Visitors
 
 EVERYBODY: Final = tuple(Role)

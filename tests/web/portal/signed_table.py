@@ -130,7 +130,7 @@ TABLE = (
     Row("dpo_register_ended", "dpo/register/p2ia/end", DPO, {}, 422),
     Row("dpo_retention", "dpo/retention", DPO),
     Row("dpo_ages_csv", "dpo/retention/ages.csv", DPO),
-    Row("dpo_ages_specification", "dpo/retention/ages.json", DPO),
+    Row("dpo_ages_specification", "dpo/retention/ages.vl.json", DPO),
     Row("dpo_delete_data", "dpo/retention/sources/tutor/delete", DPO),
     Row("dpo_data_deleted", "dpo/retention/sources/tutor/delete", DPO, {}, 422),
     Row("dpo_certificate", f"dpo/certificates/{_NOTHING}", DPO, status=404),

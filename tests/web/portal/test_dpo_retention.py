@@ -81,7 +81,7 @@ def test_the_chart_by_age_counts_each_statement_once(site: Server, dpo: SignedIn
     # What was counted some minutes ago is shown again.
     assert 0 < sum(int(float(line["statements"])) for line in lines) <= kept
     assert answer.headers["Cache-Control"] == "private, no-store"
-    specification = dpo.get("/fr/dpo/retention/ages.json").json()
+    specification = dpo.get("/fr/dpo/retention/ages.vl.json").json()
     assert "vega-lite" in specification["$schema"]
 
 

@@ -18,11 +18,11 @@ import requests
 
 from app.core import clock, contracts
 from app.core.errors import DatabaseUnavailable, NotFound
+from app.core.language import LANGUAGES
 from app.operations.measures import Measured
 from app.settings import load
 from app.web.portal.assets import FOLDER, Assets
 from app.web.portal.frame import _environment
-from app.web.portal.language import LANGUAGES
 from app.web.portal.public_record import PublicRecord
 from app.wiring.container import Container
 from app.wiring.web_application import create_app

@@ -10,8 +10,9 @@ from babel.messages import extract, pofile
 from babel.messages.catalog import Message
 
 from app.core import language as languages
+from app.core.language import DEFAULT, LANGUAGES, SOURCE
 from app.web.portal import language
-from app.web.portal.language import DEFAULT, LANGUAGES, LOCALES, SOURCE
+from app.web.portal.language import LOCALES
 from tests.places import ROOT
 
 PLACEHOLDER = re.compile(r"%\([a-z]+\)s|%%")
@@ -78,13 +79,16 @@ def test_the_language_that_a_browser_wants(accepted: str | None, chosen: str) ->
 
 def test_moments_as_each_language_writes_them() -> None:
     moment = datetime(2026, 12, 1, 9, 5)
-    assert language.moment(moment, "fr") == "1er décembre 2026 à 9\u00a0h\u00a005"
-    assert language.moment(moment, "en") == "1 December 2026, 09:05"
+    assert languages.moment(moment, "fr") == "1er décembre 2026 à 9\u00a0h\u00a005"
+    assert languages.moment(moment, "en") == "1 December 2026, 09:05"
 
 
 def test_numbers_and_days_as_each_language_writes_them() -> None:
-    assert language.number(12_418_906, "fr") == "12\u202f418\u202f906"
-    assert language.number(12_418_906, "en") == "12,418,906"
-    assert [language.day(date(2026, 9, 1), code) for code in ("fr", "en")] == ["1er septembre 2026", "1 September 2026"]
-    assert language.day(date(2026, 11, 30), "fr") == "30 novembre 2026"
+    assert languages.number(12_418_906, "fr") == "12\u202f418\u202f906"
+    assert languages.number(12_418_906, "en") == "12,418,906"
+    assert [languages.day(date(2026, 9, 1), code) for code in ("fr", "en")] == [
+        "1er septembre 2026",
+        "1 September 2026",
+    ]
+    assert languages.day(date(2026, 11, 30), "fr") == "30 novembre 2026"
     assert [languages.short_day(date(2026, 9, day), "fr") for day in (1, 11)] == ["1er sept. 2026", "11 sept. 2026"]

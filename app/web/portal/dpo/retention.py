@@ -72,7 +72,7 @@ class RetentionPages:
         """Register the pages."""
         pages.show("dpo/retention", "dpo_retention", ROLES, self.retention, menu=N_("Retention"))
         pages.show("dpo/retention/ages.csv", "dpo_ages_csv", ROLES, self.ages_csv)
-        pages.show("dpo/retention/ages.json", "dpo_ages_specification", ROLES, self.ages_specification)
+        pages.show("dpo/retention/ages.vl.json", "dpo_ages_specification", ROLES, self.ages_specification)
         pages.show("dpo/retention/sources/<id>/delete", "dpo_delete_data", ROLES, self.deleting)
         pages.act("dpo/retention/sources/<id>/delete", "dpo_data_deleted", ROLES, self.delete)
         pages.show("dpo/certificates/<uuid:id>", "dpo_certificate", ROLES, self.certificate)
