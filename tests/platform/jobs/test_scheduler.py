@@ -18,7 +18,7 @@ from app.core import clock
 from app.core.errors import DatabaseUnavailable, LeaseLost
 from app.platform.jobs.lease import Leadership, Lease
 from app.platform.jobs.run import Job, execute
-from app.platform.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due
+from app.platform.jobs.scheduler import RETRY_MINUTES, Scheduler, is_due, next_time
 from app.platform.jobs.store import (
     ABANDONED,
     FAILED,
@@ -228,6 +228,10 @@ def test_when_a_new_leader_runs_a_job_at_once(
     error = {"class": "SomeError", "code": code} if code else None
     state = JobState("job", HOURLY, at(since), begun, begun, None, FAILED if code else outcome, error, interruptions, 1)
     assert is_due(state, CronTrigger.from_crontab(HOURLY, timezone=UTC), at(now)) is due
+
+
+def test_the_next_time_is_after_the_instant() -> None:
+    assert next_time(HOURLY, UTC, at("2026-11-22T10:00")) == datetime(2026, 11, 22, 11, tzinfo=UTC)
 
 
 def test_a_time_missed_is_made_up_for_once(store: Store) -> None:
